@@ -22,16 +22,20 @@ class Config(CorpusConfig):
         32000,
         ge=200,
         le=1_000_000,
-        description="Largest number of SentencePiece pieces (cc_net: 65536, 40000 where the corpus is too small); "
+        description="Largest number of SentencePiece pieces (cc_net: 65536, or 40000 for a small corpus); "
         "a smaller corpus gets fewer, and the number reached is recorded in the facts.",
     )
     character_coverage: float = Field(
-        0.9995, gt=0.9, le=1, description="Share of characters that must be covered by pieces (cc_net: 0.9995)."
+        0.9995,
+        gt=0.9,
+        le=1,
+        description="Share of characters that must be covered by pieces (cc_net: 0.9995).",
     )
     order: int = Field(5, ge=2, le=6, description="Length of the longest n-gram, in pieces (cc_net: 5).")
     prune: tuple[int, ...] = Field(
         (),
-        description="Smallest counts per order kept by `lmplz --prune`, such as 0 0 1; empty keeps all (cc_net: none).",
+        description="Smallest counts per order that `lmplz --prune` keeps, such as 0 0 1; empty keeps all "
+        "(cc_net: none).",
     )
     structure: Literal["probing", "trie"] = Field(
         "probing",
@@ -43,13 +47,14 @@ class Config(CorpusConfig):
     max_piece_lines: int = Field(
         500_000,
         ge=1000,
-        description="Lines from which the pieces are learned, evenly spaced (own choice: bounds memory and time); "
+        description="Lines from which pieces are learned, evenly spaced (own choice: bounds memory, time); "
         "the n-grams are counted on all lines.",
     )
     max_line_bytes: int = Field(
         16_384,
         ge=256,
-        description="Longest line from which pieces are learned, in bytes of UTF-8; longer lines only count n-grams.",
+        description="Longest line from which pieces are learned, in bytes of UTF-8; "
+        "longer ones only count n-grams.",
     )
     training_threads: int = Field(
         4,

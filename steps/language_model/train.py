@@ -1,4 +1,4 @@
-"""Trains a SentencePiece model and a KenLM model from files of normalised lines. No store, no config object."""
+"""Trains a SentencePiece and a KenLM model from normalised lines. No store, no config object."""
 
 from __future__ import annotations
 
@@ -79,9 +79,12 @@ def train_pieces(
         text = " ".join(str(error).split())
         if "required_chars" in text:
             raise ConfigError(
-                f"vocabulary={vocabulary} is smaller than the number of characters in the corpus; raise it ({text:.200})"
+                f"vocabulary={vocabulary} is smaller than the number of characters in the corpus; "
+                f"raise it ({text:.200})"
             ) from None
-        raise DataError(f"SentencePiece cannot learn pieces from this corpus, is it too small? {text:.300}") from None
+        raise DataError(
+            f"SentencePiece cannot learn pieces from this corpus, is it too small? {text:.300}"
+        ) from None
     return out.getvalue()
 
 

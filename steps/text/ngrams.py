@@ -35,7 +35,7 @@ def _table_size(offsets):
 
 @njit(cache=True)
 def duplicate_ngram_share(offsets, hashes, chars, n):
-    """float64[documents]: characters in repeated n-grams / characters in tokens. offsets int64[documents + 1]."""
+    """float64[documents]: characters in repeated n-grams / in tokens. offsets int64[documents + 1]."""
     out = np.zeros(len(offsets) - 1)
     size = _table_size(offsets)
     mask = size - 1

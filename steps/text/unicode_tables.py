@@ -2,7 +2,7 @@
 
 `unicodedata` changes with the interpreter, and a kernel whose bytes change with it would not be `exact`.
 The tables are therefore written once (Unicode 14.0, Python 3.11) by `python -m steps.text.unicode_tables`
-into `unicode_classes.tsv` and `unicode_scorer_map.tsv`, and only read afterwards.
+into `unicode_classes.txt` and `unicode_scorer_map.txt`, and only read afterwards.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ OTHER_NUMBER = np.uint16(1024)
 WIDE_PUNCTUATION = np.uint16(2048)  # punctuation that ends a token although no space follows it
 
 HERE = Path(__file__).parent
-CLASSES = HERE / "unicode_classes.tsv"
-SCORER_MAP = HERE / "unicode_scorer_map.tsv"
+CLASSES = HERE / "unicode_classes.txt"
+SCORER_MAP = HERE / "unicode_scorer_map.txt"
 
 # cc_net's text_normalizer.py (facebookresearch/cc_net@bda555b), Unicode punctuation to ASCII. Its quirk
 # for U+FF11 (full-width 1 becomes a quotation mark) is not taken over: digits become 0 before this map.
