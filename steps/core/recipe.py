@@ -1,0 +1,115 @@
+"""Recipes: the YAML that fully describes one run of a DAG, and its validation, all errors at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steps.core.config import StepConfig, config_class, parse_config, validation_lines
+from steps.core.errors import ConfigError, UsageError
+from steps.core.pipeline import PIPELINES, stages
+from steps.core.source import SourceSettings
+from steps.core.store import open_store
+
+RECIPES = Path(__file__).parents[2] / "configs" / "recipes"
+
+
+class RecipeSource(SourceSettings):
+    """A source with its place."""
+
+    uri: str = Field(
+        description="Where the objects lie: s3://…, file:///… or a path; a folder (ending in /), a file, or a pattern "
+        "in the last part; {dump} and {inbox} are filled in."
+    )
+
+    def settings(self) -> SourceSettings:
+        return SourceSettings(**{k: v for k, v in self.model_dump().items() if k != "uri"})
+
+
+class Recipe(BaseModel):
+    """A recipe file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    dag: Literal["language_models", "data_factory", "continual_pretraining"]
+    description: str = ""
+    sources: list[RecipeSource] = Field(min_length=1)
+    inputs: dict[str, str | dict[str, str]] = Field(
+        default_factory=dict,
+        description="Artifacts from outside the run: a reference, or catalog:NAME, or a mapping of them.",
+    )
+    steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def find_recipe(name: str) -> str:
+    """The text of a recipe: a name in configs/recipes, a path, or a file:// or s3:// URI. Raises UsageError."""
+    if "://" in name:
+        root, _, key = name.rpartition("/")
+        return open_store(root).get(key).decode()
+    for path in (RECIPES / f"{name}.yaml", Path(name)):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    known = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+    raise UsageError(f"there is no recipe {name!r}: not a file, and configs/recipes has {known}")
+
+
+def load_recipe(text: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, StepConfig]]:
+    """Parse a recipe and the config of every stage of its DAG.
+
+    ``overrides`` are ``section.field=value`` with a YAML value. Raises ConfigError that lists every error.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict):
+        raise ConfigError("recipe is not a mapping with name, dag, sources and steps")
+    problems: list[str] = []
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        problems += validation_lines(error, "recipe")
+        recipe = None
+    dag = content.get("dag")
+    sections = content.get("steps") or {}
+    configs: dict[str, StepConfig] = {}
+    if dag in PIPELINES and isinstance(sections, dict):
+        configs = _configs(dag, sections, overrides, problems)
+    names = [s.get("name") for s in content.get("sources") or () if isinstance(s, dict)]
+    problems += [
+        f"recipe.sources: {n!r} is there twice" for n in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if problems or recipe is None:
+        raise ConfigError("\n".join(problems))
+    return recipe, configs
+
+
+def _configs(
+    dag: str, sections: Mapping[str, Any], overrides: Sequence[str], problems: list[str]
+) -> dict[str, StepConfig]:
+    known = {stage.section: stage for stage in stages(dag)}
+    problems += [f"recipe.steps: DAG {dag} has no stage {name!r}" for name in sections if name not in known]
+    changed = {name: {**stage.defaults, **(sections.get(name) or {})} for name, stage in known.items()}
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        section, _, field = path.partition(".")
+        if not equals or section not in changed or not field:
+            problems.append(f"override {override!r} is not section.field=value of DAG {dag}")
+            continue
+        target = changed[section]
+        *parents, last = field.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = yaml.safe_load(value)
+    configs = {}
+    for name, values in changed.items():
+        try:
+            configs[name] = parse_config(config_class(name), values, name)
+        except ConfigError as error:
+            problems += str(error).splitlines()
+    return configs

@@ -1,0 +1,86 @@
+"""Raw inputs: what a recipe's sources are, and how a step opens one of their objects (CONTRACT §4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from steps.core.artifact import Artifact
+from steps.core.digest import file_digest
+from steps.core.errors import DataError
+from steps.core.store import ObjectMissing, open_store
+
+OBJECTS_FILE = "objects.json"
+Kind = Literal["web", "reference", "code", "math", "law", "supervised"]
+
+
+class SourceSettings(BaseModel):
+    """What a recipe says about one data set; where it lies is not part of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Name of the data set in every report.")
+    format: Literal["auto", "warc", "wet", "jsonl", "json", "parquet"] = Field(
+        "auto", description="Format of the objects; auto goes by the file name."
+    )
+    kind: Kind = Field("web", description="What the texts are; rules have exemptions by kind.")
+    licence: str = Field("", description="Licence of the texts, kept with every document.")
+    language: str = Field("", description="Declared language code; empty: detected.")
+    task: str = Field("", description="Task type of supervised records without a task field.")
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="Record fields by document column: text, url, title, prompt, response, task, language.",
+    )
+
+
+class SourceObject(BaseModel):
+    """One raw file of a source, named relative to the source's place and fixed by size and sha256."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    key: str
+    bytes: int
+    sha256: str
+
+
+class SourceListing(BaseModel):
+    """``objects.json`` of a source artifact: the dump, the sources' settings and every object."""
+
+    dump: str
+    sources: list[SourceSettings]
+    objects: list[SourceObject]
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> SourceListing:
+        """The listing in a `plan` artifact."""
+        return cls.model_validate(json.loads(artifact.read_bytes(artifact.file(OBJECTS_FILE))))
+
+    def settings(self, name: str) -> SourceSettings:
+        return next(source for source in self.sources if source.name == name)
+
+
+def fetch_object(item: SourceObject, locations: Mapping[str, str], directory: Path) -> Path:
+    """Download a raw object into ``directory`` and check it against the plan.
+
+    ``locations`` maps source names to URIs. Raises DataError if the object is gone or has changed.
+    """
+    if item.source not in locations:
+        raise DataError(
+            f"source {item.source}: its place is not known; run `tokenmill plan` for this run again"
+        )
+    base = locations[item.source].rstrip("/")
+    path = directory / f"{item.sha256[:16]}-{Path(item.key).name}"
+    try:
+        open_store(base).download(item.key, path)
+    except ObjectMissing:
+        raise DataError(f"source {item.source}: {base}/{item.key} is gone since it was planned") from None
+    if file_digest(path) != item.sha256:
+        raise DataError(
+            f"source {item.source}: {base}/{item.key} has changed since it was planned; plan a new run"
+        )
+    return path

@@ -1,0 +1,134 @@
+"""One stage of a planned run as a task: config and inputs out of run.json, the step, its lineage."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from steps.core import lineage
+from steps.core.digest import json_digest
+from steps.core.manifest import StepResult
+from steps.core.pipeline import Stage, resolve_inputs, stage, stages
+from steps.core.runs import section_config
+from steps.core.step import Outcome, run_step
+from steps.core.store import open_store
+
+_FACT_LIMIT = 2_000  # characters of JSON: an XCom is a pointer, not data
+_ENVIRONMENT_TAGS = {
+    "TOKENMILL_AIRFLOW_DAG": "airflow.dag_id",
+    "TOKENMILL_AIRFLOW_RUN": "airflow.run_id",
+    "TOKENMILL_AIRFLOW_TASK": "airflow.task_id",
+    "TOKENMILL_AIRFLOW_TRY": "airflow.try_number",
+    "TOKENMILL_AIRFLOW_URL": "airflow.url",
+    "TOKENMILL_IMAGE": "image.id",
+    "TOKENMILL_IMAGE_CONTEXT": "image.context_sha256",
+    "TOKENMILL_GIT": "git.sha",
+}
+
+
+def run_section(run: dict[str, Any], section: str, given: Mapping[str, str], root: str) -> StepResult:
+    """Run one stage of ``run`` with the references ``given`` for inputs that earlier stages made."""
+    place = stage(run["dag"], section)
+    from_run = Stage(section, {name: key for name, key in place.inputs.items() if key.startswith("run:")})
+    inputs = {**resolve_inputs(from_run, run["inputs"], {}), **given}
+    config = section_config(run, section)
+    outcome = run_step(
+        place.step, config=config, inputs=inputs, root=root, locations=run["locations"], run=run
+    )
+    lineage.record(open_store(root), lineage_entry(run, section, config, outcome))
+    return result_of(outcome, section)
+
+
+def result_of(outcome: Outcome, section: str) -> StepResult:
+    """What a step hands back; large facts stay in the manifest."""
+    artifact = outcome.artifact
+    small = {key: value for key, value in outcome.facts.items() if len(json.dumps(value)) <= _FACT_LIMIT}
+    return StepResult(
+        step=artifact.step,
+        section=section,
+        ref=artifact.ref,
+        uri=artifact.reference.uri,
+        digest=artifact.digest,
+        fingerprint=artifact.reference.fingerprint,
+        cached=outcome.cached,
+        documents=artifact.manifest.identity.documents,
+        counts=outcome.counts.model_dump(exclude={"groups"}),
+        facts=small,
+    )
+
+
+def lineage_entry(
+    run: Mapping[str, Any], section: str, config: Mapping[str, Any], outcome: Outcome
+) -> lineage.LineageEntry:
+    """What MLflow shows of this task: params, counts as metrics, artifacts as data sets, image and git tags."""
+    artifact = outcome.artifact
+    provenance = artifact.manifest.provenance
+    inputs = [
+        lineage.Dataset(name=f"{section}.{name}", uri=made.reference.uri, digest=made.digest, context="input")
+        for name in artifact.input_names()
+        for made in [artifact.input(name)]
+    ]
+    output = lineage.Dataset(
+        name=section, uri=artifact.reference.uri, digest=artifact.digest, context="output"
+    )
+    views = [view for view in artifact.manifest.views if view.key.endswith("report.html")]
+    environment = {tag: os.environ[name] for name, tag in _ENVIRONMENT_TAGS.items() if os.environ.get(name)}
+    pins = run.get("images", {})
+    return lineage.LineageEntry(
+        dag=run["dag"],
+        run_id=run["run_id"],
+        section=section,
+        step=artifact.step,
+        dump=run["dump"],
+        ref=artifact.ref,
+        digest=artifact.digest,
+        fingerprint=artifact.reference.fingerprint,
+        cached=outcome.cached,
+        params=lineage.flatten(config),
+        metrics={**count_metrics(outcome), **fact_metrics(section, outcome.facts), **outcome.metrics},
+        series=[lineage.Point(name=p["key"], value=p["value"], step=p["step"]) for p in outcome.series],
+        inputs=inputs,
+        outputs=[output],
+        tags={
+            "config.sha256": json_digest(dict(config)),
+            "made.image": str(provenance.get("image", "")),
+            "made.git": str(provenance.get("git", "")),
+            **({"images.lock.sha256": json_digest(pins)} if pins else {}),
+            **environment,
+        },
+        run_params={"recipe": run["recipe"]["name"], **lineage.flatten(run["recipe"]["steps"])},
+        started=datetime.fromtimestamp(outcome.began, UTC),
+        ended=datetime.fromtimestamp(outcome.ended, UTC),
+        report=f"{artifact.folder}/{views[0].object_name}" if views else None,
+        final="FINISHED" if section == stages(run["dag"])[-1].section else "",
+    )
+
+
+def count_metrics(outcome: Outcome) -> dict[str, float]:
+    """Documents and bytes of a corpus step under the chart prefix ``corpus/``; nothing for other steps."""
+    total = outcome.counts.total
+    if not total.input.documents:
+        return {}
+    metrics = {}
+    for column in ("input", "kept", "removed", "quarantined"):
+        tally = getattr(total, column)
+        metrics[f"corpus/{column}_documents"] = float(tally.documents)
+        metrics[f"corpus/{column}_bytes"] = float(tally.bytes)
+    for reason, tally in outcome.counts.removed_by.items():
+        metrics[f"corpus/removed_by/{reason}"] = float(tally.documents)
+    return metrics
+
+
+def fact_metrics(section: str, facts: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers among the facts, under the chart prefix that belongs to the stage."""
+    prefix = {"evaluate": "gate", "review": "gate", "gate": "gate", "train": "train", "export": "eval"}.get(
+        section.rstrip("_0123456789"), "corpus"
+    )
+    return {
+        f"{prefix}/{name}": float(value)
+        for name, value in facts.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }

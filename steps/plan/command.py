@@ -1,0 +1,241 @@
+"""`tokenmill plan`: turns a recipe into a fixed run, or says beforehand what the run would do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steps.core.artifact import Artifact
+from steps.core.catalog import Catalog
+from steps.core.config import StepConfig
+from steps.core.digest import bytes_digest, canonical_json, json_digest
+from steps.core.errors import ConfigError
+from steps.core.manifest import StepResult
+from steps.core.pipeline import stages
+from steps.core.recipe import Recipe, find_recipe, load_recipe
+from steps.core.runs import read_run, run_key
+from steps.core.step import Outcome, run_step
+from steps.core.store import Store, open_store
+from steps.plan.config import Config
+from steps.plan.forecast import print_forecast
+from steps.plan.objects import list_objects
+
+IMAGES_LOCK = Path(__file__).parents[2] / "images" / "images.lock"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is fixed: its run.json and the artifact that lists its raw objects."""
+
+    run: dict[str, Any]
+    reference: str
+    source: Outcome
+
+    def result(self) -> dict[str, Any]:
+        """The StepResult of the plan task; ``run`` and ``dump`` are what later tasks template."""
+        artifact = self.source.artifact
+        facts = {"objects": artifact.files("objects")[0].rows, "review": self.review}
+        step_result = StepResult(
+            step="plan",
+            section="plan",
+            ref=artifact.ref,
+            uri=artifact.reference.uri,
+            digest=artifact.digest,
+            fingerprint=artifact.reference.fingerprint,
+            cached=self.source.cached,
+            facts=facts,
+        )
+        return {
+            **step_result.model_dump(),
+            "run": self.reference,
+            "dump": self.run["dump"],
+            "review": self.review,
+            "recipe": self.run["recipe"]["name"],
+        }
+
+    @property
+    def review(self) -> str | None:
+        return self.run["recipe"]["steps"].get("review", {}).get("mode")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--recipe", required=True, help="a name in configs/recipes, a path or a URI")
+    parser.add_argument("--dag", help="the DAG that the recipe must be for")
+    parser.add_argument("--run-id", default="dry-run", help="the Airflow run id, or any name for this run")
+    parser.add_argument("--dump", help="name of the crawl dump (the partition key)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="overrides")
+    parser.add_argument("--input", action="append", default=[], metavar="NAME=REF", dest="inputs")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what is cached and what the rest will need"
+    )
+
+
+def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
+    """Plan the run (or print the forecast) and return the task's result."""
+    given = dict(item.partition("=")[::2] for item in arguments.inputs)
+    text = find_recipe(arguments.recipe)
+    if arguments.dry_run:
+        recipe, configs = checked_recipe(text, arguments.dag, arguments.overrides)
+        print_forecast(
+            recipe, configs, arguments.dump, resolve_run_inputs(recipe, arguments.dump, given, root), root
+        )
+        return None
+    return plan_run(
+        text,
+        root,
+        arguments.run_id,
+        dag=arguments.dag,
+        dump=arguments.dump,
+        overrides=arguments.overrides,
+        given=given,
+    ).result()
+
+
+def plan_run(
+    text: str,
+    root: str,
+    run_id: str,
+    *,
+    dag: str | None = None,
+    dump: str | None = None,
+    overrides: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+) -> Plan:
+    """Validate the recipe, fix every input, and write run.json once.
+
+    A second call with the same run id returns the run that the first one wrote: a retried or cleared plan
+    task never changes a run under the feet of its other tasks. Raises ConfigError with all errors at once.
+    """
+    recipe, configs = checked_recipe(text, dag, overrides)
+    store = open_store(root)
+    store.probe()
+    listed = [list_objects(source, dump) for source in recipe.sources]
+    locations = {source.name: place for source, (place, _) in zip(recipe.sources, listed, strict=True)}
+    objects = [item for _, items in listed for item in items]
+    if dump is None:  # own files: what they are names them
+        dump = f"{recipe.name}-{json_digest([item.model_dump() for item in objects])[:12]}"
+    config = Config(dump=dump, sources=[source.settings() for source in recipe.sources], objects=objects)
+    source = run_step("plan", config=config, inputs={}, root=root, locations=locations)
+    inputs = resolve_run_inputs(recipe, dump, given or {}, root)
+    run = {
+        "dag": recipe.dag,
+        "run_id": run_id,
+        "dump": dump,
+        "recipe": resolved_recipe(recipe, configs),
+        "inputs": {**inputs, "source": source.ref},
+        "locations": locations,
+        "images": image_pins(),
+        "git": os.environ.get("TOKENMILL_GIT", ""),
+    }
+    return Plan(*_write_run(store, run), source)
+
+
+def _write_run(store: Store, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    key, data = run_key(run["dag"], run["run_id"]), canonical_json(run)
+    if not store.create(key, data):
+        data = store.get(key)
+        run = read_run(store, f"{key}@{bytes_digest(data)}")
+    return run, f"{key}@{bytes_digest(data)}"
+
+
+def checked_recipe(
+    text: str, dag: str | None, overrides: Sequence[str]
+) -> tuple[Recipe, dict[str, StepConfig]]:
+    """The recipe and its sections' configs; raises ConfigError if it is invalid or for another DAG."""
+    recipe, configs = load_recipe(text, overrides)
+    if dag and recipe.dag != dag:
+        raise ConfigError(f"recipe {recipe.name} is for the DAG {recipe.dag}, not {dag}")
+    return recipe, configs
+
+
+def resolved_recipe(recipe: Recipe, configs: Mapping[str, StepConfig]) -> dict[str, Any]:
+    """The recipe with every default written out."""
+    steps = {name: config.model_dump(mode="json") for name, config in configs.items()}
+    return {**recipe.model_dump(mode="json"), "steps": steps}
+
+
+def image_pins() -> dict[str, Any]:
+    """The images that this run uses, by the digests in images.lock; empty where none were built."""
+    try:
+        pins: dict[str, Any] = json.loads(IMAGES_LOCK.read_text())
+    except FileNotFoundError:
+        return {}
+    return pins
+
+
+def resolve_run_inputs(
+    recipe: Recipe, dump: str | None, given: Mapping[str, str], root: str
+) -> dict[str, Any]:
+    """Every input from outside the run as content-pinned references.
+
+    Recipe values and ``given`` ones are references or ``catalog:NAME[/DUMP]``. Raises ConfigError for what
+    the catalog does not have.
+    """
+    store = open_store(root)
+    catalog = Catalog(store)
+    wanted = {
+        stage_input.removeprefix("run:") for s in stages(recipe.dag) for stage_input in s.inputs.values()
+    }
+    values: dict[str, Any] = {name: value for name, value in recipe.inputs.items()}
+    if "corpora" in wanted:
+        values["corpora"] = _chosen_corpora(values.get("corpora"), given.get("corpus"))
+    values.update({name: ref for name, ref in given.items() if name != "corpus"})
+    unknown = sorted(set(values) - wanted)
+    if unknown:
+        raise ConfigError(f"recipe.inputs: DAG {recipe.dag} takes no {', '.join(unknown)}")
+    resolved = {name: _resolve(catalog, name, value, store) for name, value in values.items()}
+    if "dedup_index" in wanted:
+        resolved["dedup_index"] = _published_indexes(catalog, recipe.name, dump)
+    return resolved
+
+
+def _chosen_corpora(recipe_value: Any, corpus: str | None) -> Any:
+    if not corpus:
+        if not recipe_value:
+            raise ConfigError(
+                "recipe.inputs.corpora: name the corpora to train on (catalog:NAME or a reference)"
+            )
+        return recipe_value
+    if isinstance(recipe_value, Mapping) and len(recipe_value) == 1:
+        return {next(iter(recipe_value)): corpus}
+    if isinstance(recipe_value, Mapping) and len(recipe_value) > 1:
+        raise ConfigError(
+            "the param `corpus` needs a recipe with one corpus; this one has several: name them there"
+        )
+    return {"corpus": corpus}
+
+
+def _resolve(catalog: Catalog, name: str, value: Any, store: Store) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _resolve(catalog, name, item, store) for key, item in value.items()}
+    if not value.startswith("catalog:"):
+        return Artifact.open(value, store).ref
+    published, _, dump = value.removeprefix("catalog:").partition("/")
+    content = catalog.get(name)
+    entry = content.get(published)
+    if entry is None:
+        known = ", ".join(sorted(content)) or "nothing"
+        raise ConfigError(
+            f"recipe.inputs.{name}: the catalog has no {published!r} (it has {known}); run its DAG first"
+        )
+    if name == "corpora":
+        dump = dump or entry["latest"]
+        if dump not in entry["dumps"]:
+            raise ConfigError(
+                f"recipe.inputs.{name}: {published} has no dump {dump!r}: {', '.join(entry['dumps'])}"
+            )
+        return entry["dumps"][dump]["corpus"]
+    return dict(entry)
+
+
+def _published_indexes(catalog: Catalog, corpus: str, dump: str | None) -> dict[str, str]:
+    """De-duplication indexes of what is published, this run's own dump left out: a repeat never meets itself."""
+    live = catalog.get("dedup_index").get("live", [])
+    others = [e["ref"] for e in live if (e["corpus"], e["dump"]) != (corpus, dump)]
+    return {f"{number:03d}": ref for number, ref in enumerate(others)}
