@@ -301,9 +301,8 @@ def _identity_tags(entry: LineageEntry) -> dict[str, str]:
     tags = {"airflow.dag_id": entry.dag, "airflow.run_id": entry.run_id}
     if entry.dump:
         tags |= {"airflow.partition_key": entry.dump, "dump": entry.dump}
-    for name in ("git.sha", "config.sha256", "airflow.run_url"):
-        if name in entry.tags:
-            tags[name] = entry.tags[name]
+    if git := entry.tags.get("git.sha"):
+        tags["git.sha"] = git
     return tags
 
 

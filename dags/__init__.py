@@ -1,0 +1,1 @@
+"""When things run: one file per DAG. No data work, no heavy import."""

@@ -1,0 +1,65 @@
+"""S3 credentials out of Airflow's connection `tokenmill_s3`, resolved only while a task or trigger runs.
+
+Connection: login = access key, password = secret key, extra = {"endpoint_url": …, "region_name": …}.
+Nothing of it is ever an operator argument, so that none of it reaches the Airflow database or a log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+
+S3_CONNECTION = "tokenmill_s3"
+
+
+def s3_environment() -> dict[str, str]:
+    """AWS_* variables for a step, from the connection; empty where the store is a local directory.
+
+    Raises AirflowFailException where the root is on S3 and the connection is missing.
+    """
+    try:
+        connection = Connection.get(S3_CONNECTION)
+    except AirflowNotFoundException:
+        if os.environ.get("TOKENMILL_ROOT", "").startswith("file://"):
+            return {}
+        raise AirflowFailException(
+            f"Airflow connection {S3_CONNECTION} is missing: add it with the S3 access key as login, the "
+            'secret key as password and {"endpoint_url": …, "region_name": …} as extra'
+        ) from None
+    return environment_of(connection)
+
+
+def environment_of(connection: Any) -> dict[str, str]:
+    """The AWS_* variables that say what ``connection`` says; its password is masked in logs from here on."""
+    if connection.password:
+        mask_secret(connection.password)
+    extra = connection.extra_dejson
+    values = {
+        "AWS_ACCESS_KEY_ID": connection.login,
+        "AWS_SECRET_ACCESS_KEY": connection.password,
+        "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
+        "AWS_DEFAULT_REGION": extra.get("region_name") or "us-east-1",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+@contextlib.contextmanager
+def s3_in_environment() -> Iterator[None]:
+    """Let `steps.core.store` in this task process see the connection's keys, only inside the block."""
+    values = s3_environment()
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,59 @@
+"""The inbox: one folder per dump below TOKENMILL_INBOX; a dump counts once its `_SUCCESS` object exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+MARKER = "_SUCCESS"
+
+
+def complete_dumps(inbox: str, environment: dict[str, str]) -> list[str]:
+    """Names of the complete dumps in ``inbox`` (``s3://bucket/prefix`` or ``file:///directory``), sorted.
+
+    Lists folders and asks for one marker each: never the objects of a dump, of which there may be 90,000.
+    """
+    parts = urlsplit(inbox)
+    if parts.scheme == "file":
+        return sorted(path.parent.name for path in Path(parts.path).glob(f"*/{MARKER}"))
+    if parts.scheme != "s3":
+        raise ValueError(f"TOKENMILL_INBOX {inbox!r} is neither s3://bucket/prefix nor file:///directory")
+    client = s3_client(environment)
+    prefix = f"{parts.path.strip('/')}/".lstrip("/")
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=parts.netloc, Prefix=prefix, Delimiter="/"
+    )
+    folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+    return sorted(
+        folder[len(prefix) :].rstrip("/")
+        for folder in folders
+        if _exists(client, parts.netloc, f"{folder}{MARKER}")
+    )
+
+
+def s3_client(environment: dict[str, str]) -> Any:
+    """A boto3 client with the AWS_* values of ``environment``, the process environment left alone."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=environment.get("AWS_ENDPOINT_URL"),
+        aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+        region_name=environment.get("AWS_DEFAULT_REGION", "us-east-1"),
+        config=Config(
+            s3={"addressing_style": "path"} if environment.get("AWS_ENDPOINT_URL") else {},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=10,
+            read_timeout=60,
+        ),
+    )
+
+
+def _exists(client: Any, bucket: str, key: str) -> bool:
+    # a listing, not a HEAD: HEAD errors carry no body, so a refused credential would look like absence
+    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return any(item["Key"] == key for item in found.get("Contents", []))
