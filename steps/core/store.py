@@ -259,7 +259,8 @@ class S3Store(Store):
             import boto3
             from botocore.config import Config
 
-            self._client = boto3.client(
+            # a session of its own: boto3's default one keeps the credentials of its first use
+            self._client = boto3.session.Session().client(
                 "s3",
                 region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
                 config=Config(
