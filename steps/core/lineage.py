@@ -46,7 +46,7 @@ _NOT_IN_KEY = re.compile(r"[^\w\-./: ]", re.ASCII)
 class Dataset(BaseModel):
     """An artifact or raw source that a task read or made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     name: str
     uri: str
     digest: str = Field(description="content digest, hex")
@@ -57,7 +57,7 @@ class Dataset(BaseModel):
 class Point(BaseModel):
     """One value of a metric over steps (optimizer steps, shards …)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     name: str
     value: float
     step: int = 0
@@ -67,7 +67,7 @@ class Point(BaseModel):
 class LineageEntry(BaseModel):
     """Everything MLflow shows about one task of one DAG run. Never holds a secret."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     schema_version: int = 1
     dag: str
     run_id: str = Field(description="Airflow run id, or any id of this execution")

@@ -1,0 +1,267 @@
+"""Lineage against a real MLflow server, there and away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steps.core import lineage
+from steps.core.store import FileStore
+from tests.conftest import free_ports
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an MLflow server on SQLite."""
+    home, port = tmp_path_factory.mktemp("mlflow"), free_ports(1)[0]
+    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "--workers=1"]
+    command += [f"--backend-store-uri=sqlite:///{home}/db", f"--artifacts-destination={home}/artifacts"]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+            start_new_session=True,
+            env={
+                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                "HOME": str(home),
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            },
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _await(address, process, home / "log")
+        yield address
+    finally:
+        from plugins.processes import Trace, end_processes
+
+        end_processes(Trace("NO_MARK", "none").of(process), grace=10)
+        process.wait(10)
+
+
+def _await(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        assert process.poll() is None, f"MLflow ended at its start: {log.read_text()[-2000:]}"
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, "MLflow does not answer"
+            time.sleep(0.5)
+
+
+def call(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def runs_of(address: str, dag: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(
+        f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name={dag}", timeout=20
+    ) as answer:
+        experiment = json.load(answer)["experiment"]["experiment_id"]
+    found = call(address, "runs/search", {"experiment_ids": [experiment], "max_results": 100}).get("runs", [])
+    for run in found:
+        run["tag"] = {item["key"]: item["value"] for item in run["data"].get("tags", [])}
+        run["param"] = {item["key"]: item["value"] for item in run["data"].get("params", [])}
+        run["metric"] = {item["key"]: item["value"] for item in run["data"].get("metrics", [])}
+    return found
+
+
+def entry(
+    dag: str, run_id: str = "manual__1", section: str = "filter", **changes: Any
+) -> lineage.LineageEntry:
+    fingerprint, digest = "f" * 64, "d" * 64
+    values = {
+        "dag": dag,
+        "run_id": run_id,
+        "section": section,
+        "step": section.split("_")[0],
+        "dump": "CC-TEST-1",
+        "ref": f"s3://bucket/{section}/{fingerprint}@{digest}",
+        "digest": digest,
+        "fingerprint": fingerprint,
+        "params": {"min_chars": 100, "levels": ["document", "line"]},
+        "metrics": {"corpus/kept_documents": 90.0, "corpus/broken": float("nan")},
+        "inputs": [lineage.Dataset(name="corpus", uri="s3://bucket/score/abc", digest="e" * 64)],
+        "outputs": [
+            lineage.Dataset(name=section, uri=f"s3://bucket/{section}/x", digest=digest, context="output")
+        ],
+        "started": START,
+        "ended": START.replace(minute=3),
+    }
+    return lineage.LineageEntry(**{**values, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store")
+
+
+@pytest.fixture
+def dag(request: pytest.FixtureRequest) -> str:
+    return request.node.name.replace("[", "-").rstrip("]")
+
+
+@pytest.fixture
+def tracking(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    return mlflow_server
+
+
+def test_a_run_has_one_parent_with_a_child_per_task(tracking: str, store: FileStore, dag: str) -> None:
+    lineage.record(store, entry(dag, section="filter"))
+    loss = [lineage.Point(name="train/loss", value=2.5, step=7)]
+    lineage.record(store, entry(dag, section="train_1", series=loss, final="FINISHED"))
+    runs = {run["tag"]["stage"]: run for run in runs_of(tracking, dag)}
+    assert set(runs) == {"pipeline", "filter", "train_1"}
+    parent = runs["pipeline"]
+    assert parent["info"]["status"] == "FINISHED"
+    assert parent["info"]["run_name"] == "CC-TEST-1"
+    assert parent["param"]["filter.min_chars"] == "100"
+    assert parent["metric"]["corpus/filter/kept_documents"] == 90.0
+    for section in ("filter", "train_1"):
+        assert runs[section]["tag"]["mlflow.parentRunId"] == parent["info"]["run_id"]
+        assert runs[section]["info"]["status"] == "FINISHED"
+        assert runs[section]["tag"]["airflow.run_id"] == "manual__1"
+    assert runs["filter"]["metric"] == {"corpus/kept_documents": 90.0}  # the NaN is left out
+    assert json.loads(runs["filter"]["param"]["levels"]) == ["document", "line"]
+    history = call_history(tracking, runs["train_1"]["info"]["run_id"], "train/loss")
+    assert [(point["step"], point["value"]) for point in history] == [(7, 2.5)]
+
+
+def call_history(address: str, run_id: str, metric: str) -> list[dict[str, Any]]:
+    path = f"{address}/api/2.0/mlflow/metrics/get-history?run_id={run_id}&metric_key={metric}"
+    with urllib.request.urlopen(path, timeout=20) as answer:
+        return json.load(answer)["metrics"]
+
+
+def test_datasets_have_their_s3_source_and_digest(tracking: str, store: FileStore, dag: str) -> None:
+    lineage.record(store, entry(dag))
+    child = next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "filter")
+    datasets = {item["dataset"]["name"]: item for item in child["inputs"]["dataset_inputs"]}
+    assert set(datasets) == {"corpus", "filter"}
+    corpus = datasets["corpus"]["dataset"]
+    assert (corpus["source_type"], json.loads(corpus["source"])) == ("s3", {"uri": "s3://bucket/score/abc"})
+    assert corpus["digest"] == "e" * 36
+    tags = {item["key"]: item["value"] for item in datasets["corpus"]["tags"]}
+    assert tags["content_digest"] == "e" * 64
+    parent = next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "pipeline")
+    assert [item["dataset"]["name"] for item in parent["inputs"]["dataset_inputs"]] == ["filter"]
+
+
+def test_a_retry_resumes_its_run(tracking: str, store: FileStore, dag: str) -> None:
+    lineage.record(store, entry(dag))
+    before = {run["info"]["run_id"] for run in runs_of(tracking, dag)}
+    lineage.record(store, entry(dag, cached=True))  # as a retry sees it: the artifact is there
+    assert {run["info"]["run_id"] for run in runs_of(tracking, dag)} == before
+    # even when the first attempt died between sending and taking its pointer away
+    store.create(f"{lineage.PENDING}{entry(dag).key}.json", json.dumps({"entry": entry(dag).path}).encode())
+    assert lineage.deliver(store, time.monotonic() + 20) == lineage.Delivery(1, 0, 0)
+    assert {run["info"]["run_id"] for run in runs_of(tracking, dag)} == before
+
+
+def test_a_retrigger_has_its_own_parent_and_a_cached_child(tracking: str, store: FileStore, dag: str) -> None:
+    lineage.record(store, entry(dag, run_id="first"))
+    lineage.record(store, entry(dag, run_id="second", cached=True))
+    runs = runs_of(tracking, dag)
+    assert sorted(run["tag"]["stage"] for run in runs) == ["filter", "filter", "pipeline", "pipeline"]
+    first, second = (
+        next(r for r in runs if r["tag"]["stage"] == "filter" and r["tag"]["airflow.run_id"] == name)
+        for name in ("first", "second")
+    )
+    assert first["tag"]["cached"] == "false"
+    assert second["tag"]["cached"] == "true"
+    assert second["tag"]["cached.run_id"] == first["info"]["run_id"]
+
+
+def test_an_attempt_killed_after_its_commit_is_no_cached_child(
+    tracking: str, store: FileStore, dag: str
+) -> None:
+    lineage.record(store, entry(dag, cached=True))  # the first attempt committed, then died unrecorded
+    child = next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "filter")
+    assert child["tag"]["cached"] == "false"
+
+
+def test_mlflow_being_away_loses_nothing_and_holds_a_step_only_briefly(
+    tracking: str, store: FileStore, dag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_ports(1)[0]}")
+    began = time.monotonic()
+    lineage.record(store, entry(dag, section="filter"), wait=2)
+    assert time.monotonic() - began < 4
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+    lineage.record(store, entry(dag, section="deduplicate"))  # the next step delivers what is left
+    assert {run["tag"]["stage"] for run in runs_of(tracking, dag)} == {"pipeline", "filter", "deduplicate"}
+    assert lineage.deliver(store, time.monotonic() + 20) == lineage.Delivery(0, 0, 0)
+
+
+def test_a_server_that_hangs_ends_at_the_deadline(
+    store: FileStore, dag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        lineage.record(store, entry(dag), wait=1.5)
+        assert 1 < time.monotonic() - began < 4
+    assert [info.key for info in store.list(lineage.PENDING)] == [f"{lineage.PENDING}{entry(dag).key}.json"]
+
+
+def test_two_senders_at_once_make_one_run_per_task(tracking: str, store: FileStore, dag: str) -> None:
+    made = entry(dag)
+    store.create(made.path, made.model_dump_json().encode())
+    store.create(f"{lineage.PENDING}{made.key}.json", json.dumps({"entry": made.path}).encode())
+    barrier = threading.Barrier(4)
+
+    def send() -> None:
+        barrier.wait()
+        lineage.deliver(store, time.monotonic() + 30)
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(run["tag"]["stage"] for run in runs_of(tracking, dag)) == ["filter", "pipeline"]
+
+
+def test_a_refused_entry_does_not_hold_up_the_others(tracking: str, store: FileStore, dag: str) -> None:
+    lineage.record(store, entry(dag, section="ingest", run_params={"recipe": "one"}))
+    bad = entry(dag, section="filter", run_params={"recipe": "another"})  # MLflow lets no param change
+    lineage.record(store, bad)
+    lineage.record(store, entry(dag, section="deduplicate"))
+    assert "deduplicate" in {run["tag"]["stage"] for run in runs_of(tracking, dag)}
+    assert [info.key for info in store.list(lineage.PENDING)] == [f"{lineage.PENDING}{bad.key}.json"]
+
+
+def test_the_report_is_an_artifact_of_the_run(tracking: str, store: FileStore, dag: str) -> None:
+    store.put("filter/report.html", "<p>报告</p>".encode())
+    lineage.record(store, entry(dag, report="filter/report.html"))
+    child = next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "filter")
+    address = f"{tracking}/get-artifact?run_id={child['info']['run_id']}&path=report.html"
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert answer.read().decode() == "<p>报告</p>"
+
+
+def test_flatten_names_nested_settings_with_dots() -> None:
+    assert lineage.flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2], "e": {}}
