@@ -72,8 +72,12 @@ class Artifact(Files):
     def open(cls, ref: str, store: Store | None = None) -> Artifact:
         """Open the artifact that ``ref`` names; ``store`` is used where it is the reference's root.
 
+        A reference without a root (``step/fingerprint@digest``, as the catalog keeps them) is one in ``store``.
+
         Raises DataError if it is not committed, damaged, or not the one that the digest names.
         """
+        if "://" not in ref and store is not None:
+            ref = f"{store.uri}/{ref}"
         reference = Reference.parse(ref)
         if store is None or store.uri != reference.root:
             store = open_store(reference.root)
@@ -89,6 +93,11 @@ class Artifact(Files):
     @property
     def ref(self) -> str:
         return str(self.reference)
+
+    @property
+    def local_ref(self) -> str:
+        """The reference without its root: what the catalog keeps, so that a root can be moved."""
+        return f"{self.folder}@{self.digest}"
 
     @property
     def digest(self) -> str:

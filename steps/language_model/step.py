@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow.compute as pc
 import sentencepiece
 import zstandard
 
-from steps.core.artifact import Files
+from steps.core.artifact import Artifact, Files
+from steps.core.catalog import Catalog
 from steps.core.corpus import Corpus
 from steps.core.document import text_bytes
 from steps.core.errors import DataError
@@ -149,6 +151,16 @@ def count_ngrams(task: dict[str, Any], part: PartWriter) -> None:
     part.put_file("lm.bin", model, "kenlm")
 
 
+def enter_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
+    """Name the scorer in the catalog, under the recipe's name and the language, for data_factory to find."""
+    if not run:
+        return
+    name, language = run["recipe"]["name"], artifact.config["language"]
+    Catalog(artifact.store).update(
+        "language_models", lambda all_: {**all_, name: {**all_.get(name, {}), language: artifact.local_ref}}
+    )
+
+
 STEP = Step(
     name="language_model",
     version=1,
@@ -156,4 +168,5 @@ STEP = Step(
     run=run,
     inputs=(Input("corpus"),),
     libraries=("sentencepiece", "kenlm"),
+    after_commit=enter_catalog,
 )

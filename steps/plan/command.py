@@ -112,9 +112,9 @@ def plan_run(
     A second call with the same run id returns the run that the first one wrote: a retried or cleared plan
     task never changes a run under the feet of its other tasks. Raises ConfigError with all errors at once.
     """
-    recipe, configs = checked_recipe(text, dag, overrides)
     store = open_store(root)
     store.probe()
+    recipe, configs = checked_recipe(text, dag, [*overrides, *_takedowns(store)])
     listed = [list_objects(source, dump) for source in recipe.sources]
     locations = {source.name: place for source, (place, _) in zip(recipe.sources, listed, strict=True)}
     objects = [item for _, items in listed for item in items]
@@ -134,6 +134,12 @@ def plan_run(
         "git": os.environ.get("TOKENMILL_GIT", ""),
     }
     return Plan(*_write_run(store, run), source)
+
+
+def _takedowns(store: Store) -> list[str]:
+    """The catalog's takedown list as an override: every later dump leaves those documents out."""
+    entries = Catalog(store).get("takedowns").get("entries", [])
+    return [f"ingest.takedowns={json.dumps(entries)}"] if entries else []
 
 
 def _write_run(store: Store, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -191,7 +197,10 @@ def resolve_run_inputs(
         raise ConfigError(f"recipe.inputs: DAG {recipe.dag} takes no {', '.join(unknown)}")
     resolved = {name: _resolve(catalog, name, value, store) for name, value in values.items()}
     if "dedup_index" in wanted:
-        resolved["dedup_index"] = _published_indexes(catalog, recipe.name, dump)
+        resolved["dedup_index"] = {
+            number: Artifact.open(ref, store).ref
+            for number, ref in _published_indexes(catalog, recipe.name, dump).items()
+        }
     return resolved
 
 
@@ -230,8 +239,8 @@ def _resolve(catalog: Catalog, name: str, value: Any, store: Store) -> Any:
             raise ConfigError(
                 f"recipe.inputs.{name}: {published} has no dump {dump!r}: {', '.join(entry['dumps'])}"
             )
-        return entry["dumps"][dump]["corpus"]
-    return dict(entry)
+        return Artifact.open(entry["dumps"][dump]["corpus"], store).ref
+    return {key: Artifact.open(ref, store).ref for key, ref in sorted(entry.items())}
 
 
 def _published_indexes(catalog: Catalog, corpus: str, dump: str | None) -> dict[str, str]:
