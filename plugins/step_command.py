@@ -135,7 +135,8 @@ def failure(section: str, code: int, last_line: str, memory: str | None = None) 
     if code < 0 or code > 128:
         signal = -code if code < 0 else code - 128
         return AirflowException(f"{section} was killed by signal {signal}. Finished parts are kept{said}")
-    return AirflowException(f"{section} exited {code}{said}")
+    # anything else is a defect of the program: the same input would meet it again
+    return AirflowFailException(f"{section} exited {code}; not retried{said}")
 
 
 def pull_results(spec: StageSpec, context: Mapping[str, Any]) -> dict[str, Any]:
