@@ -1,0 +1,221 @@
+"""Reads WARC and WET archives: plain, gzip, zstd or lz4, whole-file or per record, on FastWARC.
+
+A broken place does not end the reading: it is reported as one broken record, and reading goes on at the next
+place where a record can start. Everything is bounded: a record beyond the limit is skipped without being held
+in memory, and decompressed HTTP bodies are read up to the limit only.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fastwarc.stream_io import WarcReader
+from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from resiliparse.parse.encoding import detect_mime
+
+from steps.ingest.records import RawRecord, Skipped
+
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+TEXT_TYPES = frozenset({*HTML_TYPES, "text/plain"})
+AUXILIARY = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
+PAGE_SCHEMES = ("http://", "https://", "ftp://")
+MAX_RESTARTS = 1_000
+# where a record can start: a gzip, zstd or lz4 frame, or the version line of an uncompressed record
+_STARTS = {
+    b"\x1f\x8b": re.compile(rb"\x1f\x8b\x08"),
+    b"\x28\xb5": re.compile(rb"\x28\xb5\x2f\xfd"),
+    b"\x04\x22": re.compile(rb"\x04\x22\x4d\x18"),
+}
+_PLAIN_START = re.compile(rb"(?:(?<=\n)|\A)WARC/\d")
+_ARC_START = re.compile(rb"\s*(?:filedesc://|https?://\S+ [\d.]+ \d{14} )")
+
+
+def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord]:
+    """Records of an archive file in order; ``limit`` is the largest record in bytes, before and after
+    decompression.
+
+    Requests, metadata and warcinfo records are counted in ``skipped`` only. An empty file has no records; a
+    file that is no archive is one broken record.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        starts = _STARTS.get(data[:2], _PLAIN_START)
+        offset, row, restarts = 0, 0, 0
+        while offset is not None and offset < size:
+            file.seek(offset)
+            last, error = 0, None
+            try:
+                for record in ArchiveIterator(file, parse_http=False):
+                    last = max(record.stream_pos, offset)
+                    if record.record_type & AUXILIARY:
+                        skipped.auxiliary += 1
+                    else:
+                        yield _read_record(record, row, limit)
+                    row += 1
+                return
+            except (OSError, ValueError, RuntimeError) as problem:
+                error = str(problem).strip() or type(problem).__name__
+            following = starts.search(data, max(last, offset) + 1)
+            # the place that broke is the first possible start after the last good record
+            broken_at = following.start() if last and following else max(last, offset)
+            after = starts.search(data, broken_at + 1)
+            broken = _broken_place(data, row, broken_at, after.start() if after else size, error)
+            if broken.broken == "unsupported_arc":
+                broken.size, after = size, None
+            yield broken
+            row += 1
+            offset, restarts = (after.start() if after else None), restarts + 1
+            if restarts == MAX_RESTARTS and offset is not None:
+                yield _broken_place(data, row, offset, size, f"more than {MAX_RESTARTS} broken places")
+                return
+
+
+def _broken_place(data: mmap.mmap, row: int, start: int, end: int, error: str) -> RawRecord:
+    """One broken stretch of the file; an ARC file or a file without any record gets a reason of its own."""
+    raw = data[start : min(end, start + (1 << 16))]
+    reason = "broken_record" if row else "not_an_archive"
+    if not row and _ARC_START.match(_peek(raw)):
+        reason, error = (
+            "unsupported_arc",
+            "ARC 1.0 archives are not read; convert them to WARC (warcio recompress)",
+        )
+    return RawRecord(row, end - start, broken=reason, detail=f"at byte {start}: {error}", raw=raw)
+
+
+def _peek(raw: bytes) -> bytes:
+    """The first bytes of a file, decompressed if it is gzip."""
+    import zlib
+
+    if raw[:2] != b"\x1f\x8b":
+        return raw[:512]
+    try:
+        return zlib.decompressobj(31).decompress(raw, 512)
+    except zlib.error:
+        return b""
+
+
+def _read_record(record: WarcRecord, row: int, limit: int) -> RawRecord:
+    headers = record.headers
+    out = RawRecord(
+        row,
+        record.content_length,
+        url=(headers.get("WARC-Target-URI") or "").strip("<> "),
+        fetched_at=headers.get("WARC-Date") or "",
+        metadata={"record_id": record.record_id or ""},
+    )
+    kind = record.record_type
+    if kind == WarcRecordType.revisit:
+        out.removed = "revisit"
+    elif kind == WarcRecordType.continuation:
+        out.removed = "continuation"
+    elif kind == WarcRecordType.unknown:
+        out.broken, out.detail = "unknown_record_type", headers.get("WARC-Type")
+    elif not out.url.startswith(
+        PAGE_SCHEMES
+    ):  # wget keeps its own logs and settings as metadata:// resources
+        out.removed, out.detail = "not_a_page", out.url.partition(":")[0]
+    elif record.content_length > limit:
+        out.broken, out.detail = "oversized_record", f"{record.content_length} bytes, more than {limit}"
+    else:
+        block = _read(record.reader, record.content_length)
+        if len(block) < record.content_length:
+            out.detail = f"{len(block)} of {record.content_length} bytes"
+            out.broken, out.size, out.raw = "truncated_record", len(block), block
+        elif kind == WarcRecordType.response and (headers.get("Content-Type") or "").startswith(
+            "application/http"
+        ):
+            _read_http(out, block, limit)
+        else:
+            _take(out, block, headers.get("Content-Type"), None)
+        if headers.get("WARC-Truncated"):
+            out.metadata["truncated"] = headers.get("WARC-Truncated")
+    return out
+
+
+def _read(reader: WarcReader, limit: int) -> bytes:
+    """Up to ``limit`` bytes; a reader may return less than asked for before its end."""
+    chunks, missing = [], limit
+    while missing > 0 and (chunk := reader.read(missing)):
+        chunks.append(chunk)
+        missing -= len(chunk)
+    return b"".join(chunks)
+
+
+def _read_http(out: RawRecord, block: bytes, limit: int) -> None:
+    """Status, headers and decoded body of an HTTP response."""
+    record = _http_record(block)
+    try:
+        record.parse_http(auto_decode="none", strict_mode=False)
+        status, media = record.http_headers.status_code, record.http_headers.get("Content-Type")
+    except (OSError, ValueError, RuntimeError) as error:
+        out.broken, out.detail, out.raw = "broken_http", str(error), block
+        return
+    if status is None:
+        out.broken, out.detail, out.raw = "broken_http", "no status line", block
+    elif status != 200:
+        out.removed, out.value, out.detail = "http_status", float(status), str(status)
+    else:
+        body = _http_body(block, limit)
+        if body is None:
+            out.broken, out.detail, out.raw = (
+                "broken_http",
+                "its body cannot be decoded as its headers say",
+                block,
+            )
+        elif len(body) > limit:
+            out.broken, out.detail = "oversized_body", f"more than {limit} bytes after decompression"
+        else:
+            _take(out, body, media, _charset(media))
+
+
+def _http_record(block: bytes) -> WarcRecord:
+    lines_end, bare_end = block.find(b"\r\n\r\n"), block.find(b"\n\n")
+    if bare_end >= 0 and (lines_end < 0 or bare_end < lines_end):  # ClueWeb09 and others: bare newlines
+        block = (
+            block[:bare_end].replace(b"\r", b"").replace(b"\n", b"\r\n") + b"\r\n\r\n" + block[bare_end + 2 :]
+        )
+    record = WarcRecord()
+    record.set_bytes_content(block)
+    record.is_http = True
+    return record
+
+
+def _http_body(block: bytes, limit: int) -> bytes | None:
+    """The body with transfer and content encoding undone, as many crawlers store it already decoded: with
+    either.
+    """
+    for auto_decode in ("all", "content", "none"):
+        record = _http_record(block)
+        try:
+            record.parse_http(auto_decode=auto_decode, strict_mode=False)
+            body = _read(record.reader, limit + 1)
+        except (OSError, ValueError, RuntimeError):
+            continue
+        # with "none", what a header calls compressed must not look it
+        if auto_decode != "none" or not body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+            return body
+    return None
+
+
+def _take(out: RawRecord, body: bytes, media: str | None, charset: str | None) -> None:
+    """Set the payload, if it is a text that can become a document."""
+    declared = (media or "").partition(";")[0].strip().lower()
+    content_type = declared or (detect_mime(body) if body else "empty")
+    if content_type not in TEXT_TYPES:
+        out.removed, out.detail = "content_type", content_type
+    elif not body.strip():
+        out.removed = "empty_body"
+    elif body.count(b"\0", 0, 1024) > 16 and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        out.removed, out.detail = "content_type", "binary content declared as text"
+    else:
+        out.payload, out.content_type, out.charset = body, content_type, charset or _charset(media)
+
+
+def _charset(media: str | None) -> str | None:
+    match = re.search(r"charset\s*=\s*[\"']?([A-Za-z0-9_:.-]{2,40})", media or "", re.IGNORECASE)
+    return match[1] if match else None

@@ -1,0 +1,62 @@
+"""Settings of ingest."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from steps.core.config import CorpusConfig
+
+MIB = 1 << 20
+TAKEDOWN_KINDS = ("doc_id", "url", "domain")
+
+
+class Config(CorpusConfig):
+    """How raw records become documents, and how documents are grouped into shards."""
+
+    documents_per_shard: int = Field(
+        10_000, ge=1, le=1_000_000, description="Documents after which a shard is closed (own choice)."
+    )
+    shard_bytes: int = Field(
+        256 * MIB,
+        ge=MIB,
+        description="Bytes of text after which a shard is closed (own choice: bounds memory).",
+    )
+    task_bytes: int = Field(
+        8 * MIB,
+        ge=1,
+        description="Raw bytes up to which small neighbouring objects are read by one task (own choice).",
+    )
+    max_record_bytes: int = Field(
+        16 * MIB,
+        ge=1024,
+        le=1 << 30,
+        description="Largest record in bytes, before and after decompression; larger ones are quarantined "
+        "(Common Crawl itself cuts pages at 1 to 5 MiB).",
+    )
+    max_html_depth: int = Field(
+        2_000,
+        ge=100,
+        description="Largest surplus of opened over closed HTML elements; a deeper page is quarantined, because "
+        "the parser's time grows with the square of the depth "
+        "(own measurement: 0.04 s at 2,000, 5.6 s at 20,000).",
+    )
+    max_quarantine_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of raw records that may be quarantined before the step fails (own choice).",
+    )
+    takedowns: tuple[str, ...] = Field(
+        (),
+        description="What must not enter again, as doc_id:…, url:… or domain:…; "
+        "`plan` fills it from the catalog.",
+    )
+
+    @field_validator("takedowns")
+    @classmethod
+    def _known_kind(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            kind, colon, value = entry.partition(":")
+            if kind not in TAKEDOWN_KINDS or not colon or not value:
+                raise ValueError(f"{entry!r} is not doc_id:ID, url:URL or domain:NAME")
+        return tuple(sorted(set(entries)))

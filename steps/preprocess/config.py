@@ -1,0 +1,56 @@
+"""Settings of preprocess."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from steps.core.config import CorpusConfig
+
+# what the language model's sha256 must be: it belongs to the identity of the step, as models count by content
+LID_176_FTZ = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
+
+
+class Config(CorpusConfig):
+    """Which languages stay, and how text is made uniform."""
+
+    languages: tuple[str, ...] = Field(
+        ("en", "zh"),
+        min_length=1,
+        description="ISO 639 codes of the languages that are kept (Ziya2: zh and en).",
+    )
+    min_language_score: float = Field(
+        0.5, ge=0, le=1, description="Least probability of the language (CCNet, ChineseWebText: 0.5)."
+    )
+    language_model: str = Field(
+        LID_176_FTZ,
+        pattern="^[0-9a-f]{64}$",
+        description="sha256 of the fastText model lid.176.ftz that is used.",
+    )
+    trust_declared_language: bool = Field(
+        False, description="Take a source's declared language as it is, with score 1."
+    )
+    simplify: Literal["t2s", "tw2sp", "hk2sp", ""] = Field(
+        "t2s",
+        description="OpenCC conversion of Chinese text: t2s by character and phrase, tw2sp and hk2sp with the "
+        "regional phrases of Taiwan or Hong Kong, empty for none.",
+    )
+    mask_personal_data: bool = Field(
+        True, description="Replace e-mail, phone, IP, Chinese ID and bank card numbers by typed placeholders."
+    )
+    normalise_kinds: tuple[str, ...] = Field(
+        ("law", "reference", "supervised", "web"),
+        description="Kinds of sources whose text is normalised; code and math keep theirs, but for invisible "
+        "characters and mojibake.",
+    )
+    max_document_bytes: int = Field(
+        16 << 20,
+        ge=1024,
+        description="Largest document in bytes; larger ones are quarantined (as in ingest).",
+    )
+
+    @field_validator("languages", "normalise_kinds")
+    @classmethod
+    def _sorted(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(values)))
