@@ -130,7 +130,7 @@ def _step(arguments: argparse.Namespace) -> None:
         run = read_run(open_store(root), arguments.run)
         _hand_back(run_section(run, section, given, root).model_dump())
         return
-    values = {}
+    values: dict[str, Any] = {}
     if arguments.config:
         try:
             values = yaml.safe_load(arguments.config.read_text()) or {}

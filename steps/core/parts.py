@@ -151,10 +151,14 @@ class PartWriter:
     def put_shard(self, number: int, table: pa.Table, signals: pa.Table | None = None) -> FileEntry:
         """Upload base shard ``number`` (schema of `document.SCHEMA`) with its text digests and signal columns."""
         entry = self.put_table(f"shards/{number:05d}.parquet", table.combine_chunks(), "shard")
-        where = {"shard": entry.sha256, "shard_key": entry.key}
         digests = text_digests(table["text"].to_pylist())
         self.put_bytes(
-            f"text_digests/{number:05d}.bin", digests.tobytes(), "text_digests", rows=table.num_rows, **where
+            f"text_digests/{number:05d}.bin",
+            digests.tobytes(),
+            "text_digests",
+            rows=table.num_rows,
+            shard=entry.sha256,
+            shard_key=entry.key,
         )
         if signals is not None and signals.num_columns:
             self._put_signals(entry.key, entry.sha256, table.num_rows, signals)

@@ -80,7 +80,7 @@ def load_recipe(text: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[
     configs: dict[str, StepConfig] = {}
     if dag in PIPELINES and isinstance(sections, dict):
         configs = _configs(dag, sections, overrides, problems)
-    names = [s.get("name") for s in content.get("sources") or () if isinstance(s, dict)]
+    names = [str(s.get("name")) for s in content.get("sources") or () if isinstance(s, dict)]
     problems += [
         f"recipe.sources: {n!r} is there twice" for n in sorted({n for n in names if names.count(n) > 1})
     ]

@@ -27,6 +27,7 @@ from steps.core.artifact import MANIFEST, Artifact, Files, load_manifest
 from steps.core.config import Runtime, StepConfig, parse_config
 from steps.core.corpus import BASE_INPUT, Corpus, corpus_layers, document_set_digest, sort_digests
 from steps.core.counts import Counts
+from steps.core.digest import bytes_digest
 from steps.core.document import DIGEST_BYTES
 from steps.core.engine import Engine
 from steps.core.errors import ConfigError, DataError, UsageError
@@ -70,6 +71,8 @@ class Step:
     libraries: tuple[str, ...] = ()
     makes: Literal["corpus", "overlay"] | None = None
     determinism: Literal["exact", "per-layout", "recorded"] = "exact"
+    report: Callable[[StepContext, Counts], bytes] | None = None
+    """Makes ``report.html`` for people; not part of the identity."""
     after_commit: Callable[[Artifact, Mapping[str, Any]], None] | None = None
     """Called after every commit, cached ones too, with the artifact and the run (run.json); must be idempotent."""
 
@@ -322,7 +325,10 @@ def _run_and_commit(context: StepContext, payload: Payload, began: float) -> Man
         "ended": round(time.time(), 3),
         "workers": context.runtime.workers,
     }
-    manifest = Manifest.of(identity, provenance, [v for part in context.parts for v in part.views])
+    views = [view for part in context.parts for view in part.views]
+    if step.report:
+        views.append(_put_report(context, step.report(context, counts)))
+    manifest = Manifest.of(identity, provenance, views)
     key = f"{context.folder}/{MANIFEST}"
     if not context.store.create(key, manifest.encode()):
         existing = load_manifest(context.store, context.folder)
@@ -334,6 +340,12 @@ def _run_and_commit(context: StepContext, payload: Payload, began: float) -> Man
     return manifest
 
 
+def _put_report(context: StepContext, page: bytes) -> FileEntry:
+    entry = FileEntry(key="report.html", kind="view", bytes=len(page), sha256=bytes_digest(page))
+    context.store.put(f"{context.folder}/{entry.object_name}", page)
+    return entry
+
+
 def _check_quarantine(context: StepContext, counts: Counts) -> None:
     limit = getattr(context.config, "max_quarantine_share", None)
     share = counts.total.quarantined.documents / max(counts.total.input.documents, 1)
@@ -341,8 +353,8 @@ def _check_quarantine(context: StepContext, counts: Counts) -> None:
         worst = sorted(counts.quarantined_by.items(), key=lambda item: -item[1].documents)[:3]
         reasons = ", ".join(f"{reason}: {tally.documents}" for reason, tally in worst)
         raise DataError(
-            f"step {context.step.name}: {counts.total.quarantined.documents} of {counts.total.input.documents} documents "
-            f"({share:.1%}) were quarantined, more than max_quarantine_share {limit:.1%} ({reasons})"
+            f"step {context.step.name}: {counts.total.quarantined.documents} of {counts.total.input.documents} "
+            f"documents ({share:.1%}) were quarantined, more than max_quarantine_share {limit:.1%} ({reasons})"
         )
 
 

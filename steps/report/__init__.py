@@ -1,0 +1,1 @@
+"""Report pages: what a person looks at after a stage, instead of reading logs."""
