@@ -1,0 +1,81 @@
+"""The signals that rules may use, by level, with what they measure."""
+
+from __future__ import annotations
+
+DOCUMENT = {
+    "characters": "characters without line ends",
+    "tokens": "tokens: one per ideograph, else words between spaces",
+    "words": "tokens that are words written with letters, not ideographs",
+    "han_share": "Han characters / letters",
+    "mean_word_length": "characters per word (ideographs are no words); 0 without words",
+    "lines": "lines that hold more than space, without code and displayed formulas (fenced by ``` ~~~ $$)",
+    "code_lines": "lines of fenced code and displayed formulas / all lines; all other signals leave them out",
+    "mean_line_characters": "characters per line",
+    "sentences": "sentences",
+    "hash_per_token": "# signs / tokens",
+    "ellipsis_per_token": "runs of ... or … / tokens",
+    "bullet_lines": "lines that start with a bullet / lines",
+    "ellipsis_lines": "lines that end in ... or … / lines",
+    "alpha_words": "words with a letter / words; 1 without words",
+    "stop_words": "different stop words of the document's language",
+    "stop_word_share": "stop words of the document's language / tokens",
+    "punctuated_lines": "lines that end in punctuation that ends a sentence / lines",
+    "short_lines": "lines of at most 30 characters / lines",
+    "lines_per_token": "lines / tokens",
+    "digit_share": "digits / characters that are neither space nor punctuation",
+    "lenticular_share": "characters inside 【】 / characters",
+    "punctuation_share": "punctuation / characters",
+    "special_share": "characters that are no letter, digit, space, mark or punctuation / characters",
+    "replacement_share": "U+FFFD / characters",
+    "curly_share": "{ and } in lines without $ \\ ` / characters",
+    "caps_words": "words of two or more capital letters / words",
+    "long_lines": "lines of at least 200 characters",
+    "duplicate_lines": "lines that repeat an earlier one / lines",
+    "duplicate_line_characters": "characters in lines that repeat an earlier one / characters",
+    "duplicate_sentences": "sentences that repeat an earlier one / sentences",
+    "duplicate_sentence_characters": "characters in sentences that repeat an earlier one / characters",
+    **{
+        f"top_{n}_gram": f"characters of the most frequent {n}-gram / characters in tokens" for n in (2, 3, 4)
+    },
+    **{
+        f"duplicate_{n}_gram": f"characters in {n}-grams seen before / characters in tokens"
+        for n in (5, 6, 7, 8, 9, 10, 13, 16, 20)
+    },
+    "unique_tokens": "different tokens / tokens",
+    "entropy": "unigram entropy of tokens in nats",
+}
+EDITED = {
+    "left_characters": "characters left after paragraphs and sentences were removed",
+    "lost_share": "characters that paragraph and sentence rules removed (repeats not counted) / characters",
+}
+PARAGRAPH = {
+    "characters": "characters of the line",
+    "tokens": "tokens of the line",
+    "words": "words of the line that are written with letters",
+    "upper_share": "capital letters / letters",
+    "digit_share": "digits / characters that are no space",
+    "content_share": "letters and digits, or ASCII characters if more / characters that are no space",
+    "longest_word": "characters of the longest run without space or ideograph",
+    "ends_sentence": "1 if the line ends in punctuation that ends a sentence",
+    "repeats_earlier": "1 if an earlier line of the document is the same",
+}
+SENTENCE = {
+    "characters": "characters of the sentence",
+    "tokens": "tokens of the sentence",
+    "cut_off": "1 if the sentence ends the document and ends in ... or …",
+    "repeats_earlier": "1 if an earlier sentence of the document is the same",
+}
+LEVELS = ("document", "paragraph", "sentence")
+
+
+def signal_names(level: str, measures: list[str]) -> set[str]:
+    """All signals of a level; `measures` are the names of word categories and patterns."""
+    if level == "document":
+        return {
+            *DOCUMENT,
+            *EDITED,
+            *(f"{name}_per_1000" for name in measures),
+            *(f"{m}_lines" for m in measures),
+        }
+    own = PARAGRAPH if level == "paragraph" else SENTENCE
+    return {*own, *measures, *(f"{name}_per_100" for name in measures)}

@@ -1,0 +1,320 @@
+"""Record batch → signals of documents, lines and sentences, in one pass over the text."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from steps.filter import kernels as k
+from steps.filter import matcher
+from steps.filter.config import Config, Pattern
+from steps.text import ngrams, segment
+from steps.text.segment import Spans
+from steps.text.unicode_tables import classes
+
+SHORT_LINE = 30  # characters [FineWeb]
+LONG_LINE = 200  # characters [mC4]
+PATTERN_BYTES = 65_536  # of a line that patterns look at
+DECIMALS = 6  # signals are stored as they are judged; rounding keeps libm's last bit out
+
+
+class Measured(NamedTuple):
+    """Signals of one batch: float64 arrays by name; lines know their document, sentences their line."""
+
+    data: np.ndarray
+    offsets: np.ndarray
+    lines: Spans
+    sentences: Spans
+    document: dict[str, np.ndarray]
+    paragraph: dict[str, np.ndarray]
+    sentence: dict[str, np.ndarray]
+
+
+class Words(NamedTuple):
+    """All word lists and pattern anchors in one automaton."""
+
+    automaton: matcher.Automaton
+    categories: list[str]
+    weights: np.ndarray  # float64[categories, words]; 0 where the word is not in the category
+    patterns: list[str]
+    anchors: np.ndarray  # bool[patterns, words]
+    expressions: list[re.Pattern[str]]
+    stops: dict[str, np.ndarray]  # uint64[] hashes by language
+
+
+def compile_words(config: Config) -> Words:
+    """The automaton and expressions of a config; built once per process."""
+    return _compile(config.model_dump_json(include={"word_lists", "patterns", "stop_words"}))
+
+
+@functools.lru_cache(maxsize=2)
+def _compile(key: str) -> Words:
+    content = json.loads(key)
+    lists, patterns = content["word_lists"], content["patterns"]
+    categories = sorted({words["category"] for words in lists})
+    texts = {word for words in lists for word in words["words"]}
+    texts |= {anchor.lower() for pattern in patterns for anchor in pattern["anchors"]}
+    place = {text: i for i, text in enumerate(sorted(texts))}
+    weights = np.zeros((len(categories), len(place)))
+    for words in lists:
+        row = weights[categories.index(words["category"])]
+        for word, weight in words["words"].items():
+            row[place[word]] = weight
+    anchors = np.zeros((len(patterns), len(place)), dtype=bool)
+    for i, pattern in enumerate(patterns):
+        anchors[i, [place[anchor.lower()] for anchor in pattern["anchors"]]] = True
+    stops = {
+        name: segment.hash_words(list(words), classes()) for name, words in content["stop_words"].items()
+    }
+    return Words(
+        matcher.build(list(place)),
+        categories,
+        weights,
+        [pattern["name"] for pattern in patterns],
+        anchors,
+        [Pattern.model_validate(pattern).compiled() for pattern in patterns],
+        stops,
+    )
+
+
+def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Words) -> Measured:
+    """All signals of a batch of documents. languages[n]: their language codes."""
+    data, offsets = segment.text_buffers(texts)
+    table = classes()
+    whole = segment.lines(data, offsets, table)
+    code = k.code_lines(data, whole.parent, whole.start, whole.end)
+    prose = k.blank(data, whole.start[code], whole.end[code])  # code has no sentences, spam or repetition
+    lines = Spans(*(column[~code] for column in whole))
+    sentences = segment.sentences(data, lines, table)
+    per_line = k.count_spans(data, lines.start, lines.end, table)
+    per_sentence = k.count_spans(data, sentences.start, sentences.end, table)
+    line_hash = segment.hash_spans(data, lines.start, lines.end)
+    sentence_hash = _trimmed_hash(data, sentences, per_sentence)
+    document_of_sentence = lines.parent[sentences.parent]
+    line_repeats = _repeats(lines.parent, len(offsets) - 1, line_hash)
+    sentence_repeats = _repeats(document_of_sentence, len(offsets) - 1, sentence_hash)
+
+    paragraph = _line_signals(per_line) | {"repeats_earlier": line_repeats.astype(np.float64)}
+    sentence = {
+        "characters": per_sentence[:, k.CHARACTERS].astype(np.float64),
+        "tokens": per_sentence[:, k.TOKENS].astype(np.float64),
+        "cut_off": _cut_off(lines, sentences, per_sentence),
+        "repeats_earlier": sentence_repeats.astype(np.float64),
+    }
+    document = _document_signals(
+        per_line,
+        per_sentence,
+        lines.parent,
+        document_of_sentence,
+        line_repeats,
+        sentence_repeats,
+        len(offsets) - 1,
+    )
+    document["code_lines"] = _share(
+        *(np.bincount(p, minlength=len(offsets) - 1) for p in (whole.parent[code], whole.parent))
+    )
+    document |= _token_signals(prose, offsets, languages, words)
+    for name, by_line, by_sentence in _hits(data, lines, sentences, words):
+        _add_measure(name, by_line, lines.parent, document, paragraph)
+        sentence[name] = by_sentence
+        sentence[f"{name}_per_100"] = 100 * by_sentence / np.maximum(sentence["tokens"], 20)
+    levels = [
+        {n: np.round(v, DECIMALS) for n, v in level.items()} for level in (document, paragraph, sentence)
+    ]
+    return Measured(data, offsets, lines, sentences, *levels)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole as float64, 0 where whole is 0."""
+    return np.divide(part, whole, out=np.zeros(len(part), np.float64), where=np.asarray(whole) > 0)
+
+
+def _offsets(parent: np.ndarray, parents: int) -> np.ndarray:
+    """int64[parents + 1]: where the children of each parent begin; parent int64[], ascending."""
+    return np.concatenate([[0], np.cumsum(np.bincount(parent, minlength=parents))]).astype(np.int64)
+
+
+def _repeats(parent: np.ndarray, parents: int, hashes: np.ndarray) -> np.ndarray:
+    """bool[spans]: the same hash stands earlier in the document."""
+    return ngrams.first_occurrence(_offsets(parent, parents), hashes) != np.arange(len(hashes))
+
+
+def _trimmed_hash(data: np.ndarray, sentences: Spans, counts: np.ndarray) -> np.ndarray:
+    """Hash of sentences without the space behind them; it is ASCII but for odd spaces, which stay."""
+    end = sentences.end.copy()
+    for _ in range(3):
+        spaced = (end > sentences.start) & (data[end - 1] == 32)
+        end = end - spaced
+    return segment.hash_spans(data, sentences.start, end)
+
+
+def _line_signals(counts: np.ndarray) -> dict[str, np.ndarray]:
+    solid = counts[:, k.CHARACTERS] - counts[:, k.SPACES]
+    return {
+        "characters": counts[:, k.CHARACTERS].astype(np.float64),
+        "tokens": counts[:, k.TOKENS].astype(np.float64),
+        "words": counts[:, k.WORDS].astype(np.float64),
+        "upper_share": _share(counts[:, k.UPPERS], counts[:, k.LETTERS]),
+        "digit_share": _share(counts[:, k.DIGITS], solid),
+        "content_share": _share(
+            np.maximum(counts[:, k.LETTERS] + counts[:, k.DIGITS], counts[:, k.ASCII]), solid
+        ),
+        "longest_word": counts[:, k.LONGEST_WORD].astype(np.float64),
+        "ends_sentence": counts[:, k.ENDS_SENTENCE].astype(np.float64),
+    }
+
+
+def _cut_off(lines: Spans, sentences: Spans, counts: np.ndarray) -> np.ndarray:
+    """1 for the last sentence of a document's last line if it ends in an ellipsis."""
+    count = len(sentences.parent)
+    out = np.zeros(count)
+    if count:
+        documents = lines.parent[sentences.parent]
+        last = np.append(documents[1:] != documents[:-1], True)
+        out[last & (counts[:, k.ENDS_ELLIPSIS] > 0)] = 1
+    return out
+
+
+def _document_signals(
+    per_line: np.ndarray,
+    per_sentence: np.ndarray,
+    line_document: np.ndarray,
+    sentence_document: np.ndarray,
+    line_repeats: np.ndarray,
+    sentence_repeats: np.ndarray,
+    documents: int,
+) -> dict[str, np.ndarray]:
+    """Signals that are sums over lines and sentences."""
+
+    def total(values: np.ndarray, parent: np.ndarray = line_document) -> np.ndarray:
+        return np.bincount(parent, weights=values, minlength=documents)
+
+    def column(index: int) -> np.ndarray:
+        return total(per_line[:, index])
+
+    characters, tokens, lines = column(k.CHARACTERS), column(k.TOKENS), total(np.ones(len(line_document)))
+    sentences = total(np.ones(len(sentence_document)), sentence_document)
+    sentence_characters = per_sentence[:, k.CHARACTERS]
+    size = per_line[:, k.CHARACTERS]
+    plain = characters - column(k.SPACES) - column(k.PUNCTUATIONS)
+    return {
+        "characters": characters,
+        "tokens": tokens,
+        "words": column(k.WORDS),
+        "han_share": _share(column(k.HANS), column(k.LETTERS)),
+        "lines": lines,
+        "mean_line_characters": _share(characters, lines),
+        "sentences": sentences,
+        "hash_per_token": _share(column(k.HASHES), tokens),
+        "ellipsis_per_token": _share(column(k.ELLIPSES), tokens),
+        "bullet_lines": _share(column(k.BULLET), lines),
+        "ellipsis_lines": _share(column(k.ENDS_ELLIPSIS), lines),
+        "punctuated_lines": _share(column(k.ENDS_SENTENCE), lines),
+        "short_lines": _share(total(size <= SHORT_LINE), lines),
+        "long_lines": total(size >= LONG_LINE),
+        "lines_per_token": _share(lines, tokens),
+        "digit_share": _share(column(k.DIGITS), plain),
+        "lenticular_share": _share(column(k.LENTICULAR), characters),
+        "punctuation_share": _share(column(k.PUNCTUATIONS), characters),
+        "special_share": _share(column(k.SPECIALS), characters),
+        "replacement_share": _share(column(k.REPLACEMENT), characters),
+        "curly_share": _share(column(k.CURLY), characters),
+        "duplicate_lines": _share(total(line_repeats), lines),
+        "duplicate_line_characters": _share(total(size * line_repeats), characters),
+        "duplicate_sentences": _share(total(sentence_repeats, sentence_document), sentences),
+        "duplicate_sentence_characters": _share(
+            total(sentence_characters * sentence_repeats, sentence_document), characters
+        ),
+    }
+
+
+def _token_signals(
+    data: np.ndarray, offsets: np.ndarray, languages: list[str], words: Words
+) -> dict[str, np.ndarray]:
+    """Signals of words and n-grams."""
+    tokens = segment.tokens(data, offsets, classes())
+    count = np.diff(tokens.offsets)
+    alpha, caps, chars = k.count_words(data, tokens.offsets, tokens.start, tokens.end, tokens.word, classes())
+    per_document = np.bincount(
+        np.repeat(np.arange(len(count)), count), weights=tokens.word, minlength=len(count)
+    )
+    unique, entropy = ngrams.unique_share_and_entropy(tokens.offsets, tokens.hash)
+    different, stops = np.zeros(len(count)), np.zeros(len(count))
+    for language, hashes in words.stops.items():
+        wanted = np.array([name == language for name in languages], dtype=bool)
+        if wanted.any():
+            found = k.count_stop_words(tokens.offsets, tokens.hash, hashes, wanted)
+            different, stops = different + found[0], stops + found[1]
+    repetition = (tokens.offsets, tokens.hash, tokens.chars)
+    return {
+        "mean_word_length": _share(chars, per_document),
+        "alpha_words": np.where(per_document > 0, _share(alpha, per_document), 1.0),
+        "caps_words": _share(caps, per_document),
+        "stop_words": different,
+        "stop_word_share": _share(stops, count),
+        "unique_tokens": unique,
+        "entropy": entropy,
+        **{f"top_{n}_gram": ngrams.top_ngram_share(*repetition, n) for n in (2, 3, 4)},
+        **{
+            f"duplicate_{n}_gram": ngrams.duplicate_ngram_share(*repetition, n)
+            for n in (5, 6, 7, 8, 9, 10, 13, 16, 20)
+        },
+    }
+
+
+def _hits(
+    data: np.ndarray, lines: Spans, sentences: Spans, words: Words
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, weight per line, weight per sentence) of every category and pattern."""
+    start, word, line, whole = matcher.scan(words.automaton, data, lines.start, lines.end)
+    end = start + words.automaton.length[word]
+    for i, name in enumerate(words.categories):
+        mine = np.flatnonzero(whole & (words.weights[i, word] != 0))
+        mine = mine[matcher.outermost(line[mine], start[mine], end[mine])]
+        weight = words.weights[i, word[mine]]
+        yield name, *_by_span(start[mine], line[mine], weight, lines, sentences)
+    for i, name in enumerate(words.patterns):
+        at, where = [], []
+        for number in np.unique(line[words.anchors[i, word]]).tolist():
+            first = int(lines.start[number])
+            text = (
+                data[first : min(int(lines.end[number]), first + PATTERN_BYTES)]
+                .tobytes()
+                .decode(errors="ignore")
+            )
+            for match in words.expressions[i].finditer(text):
+                at.append(first + len(text[: match.start()].encode()))
+                where.append(number)
+        found = np.array(at, np.int64)
+        yield name, *_by_span(found, np.array(where, np.int64), np.ones(len(found)), lines, sentences)
+
+
+def _by_span(
+    start: np.ndarray, line: np.ndarray, weight: np.ndarray, lines: Spans, sentences: Spans
+) -> tuple[np.ndarray, np.ndarray]:
+    by_line = np.bincount(line, weights=weight, minlength=len(lines.start))
+    sentence = np.searchsorted(sentences.start, start, side="right") - 1
+    return by_line, np.bincount(sentence, weights=weight, minlength=len(sentences.start))
+
+
+def _add_measure(
+    name: str,
+    by_line: np.ndarray,
+    parent: np.ndarray,
+    document: dict[str, np.ndarray],
+    paragraph: dict[str, np.ndarray],
+) -> None:
+    """Signals of a category or pattern; shares have a floor, so that one word in a heading is no 100 %."""
+    documents = len(document["tokens"])
+    paragraph[name] = by_line
+    paragraph[f"{name}_per_100"] = 100 * by_line / np.maximum(paragraph["tokens"], 20)
+    total = np.bincount(parent, weights=by_line, minlength=documents)
+    document[f"{name}_per_1000"] = 1000 * total / np.maximum(document["tokens"], 100)
+    with_hit = np.bincount(parent, weights=by_line > 0, minlength=documents)
+    document[f"{name}_lines"] = _share(with_hit, document["lines"])

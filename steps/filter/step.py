@@ -1,0 +1,303 @@
+"""filter: kept documents → a corpus without bad documents, paragraphs and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from steps.core.artifact import Artifact
+from steps.core.corpus import Corpus, CorpusShard
+from steps.core.document import SCHEMA, text_bytes
+from steps.core.errors import DataError
+from steps.core.parts import PartResult
+from steps.core.source import SourceListing
+from steps.core.step import Input, PartWriter, Step, StepContext
+from steps.filter.config import Config
+from steps.filter.names import DOCUMENT
+from steps.filter.report import merge_effects, rule_effects, rule_table
+from steps.filter.rules import Edits, applies, edits_of, first_rule, judge_documents, judge_spans, rebuild
+from steps.filter.signals import Measured, compile_words, measure
+
+BATCH_BYTES = 8 << 20  # text measured at once; tokens and signals take about 25 times that
+COLUMNS = SCHEMA.names
+
+
+def run(ctx: StepContext) -> None:
+    """Filter shard by shard, then look whether a source was wiped out, and write what each rule did."""
+    kinds = {**source_kinds(ctx.inputs["corpus"]), **ctx.config.source_kinds}
+    shards = [{"shard": shard.index, "kinds": kinds} for shard in ctx.corpus().shards]
+    parts = ctx.map("filter", filter_shard, shards)
+    effects = merge_effects([part.result for part in parts])
+    raise_on_wipe_out(ctx.config, parts, effects)
+    table = rule_table(ctx.config.rules, effects)
+    ctx.part("report", write_report, {"rules": table})
+    ctx.set(
+        "rules", {rule: effect["documents"] + effect["spans"] for rule, effect in sorted(effects.items())}
+    )
+    for record in table:
+        if record["documents"]:
+            ctx.metric(f"corpus/rule_documents_{record['rule']}", record["documents"])
+        if record["spans"]:
+            ctx.metric(f"corpus/rule_spans_{record['rule']}", record["spans"])
+
+
+def source_kinds(artifact: Artifact) -> dict[str, str]:
+    """Kind by source name, from the source listing that the corpus was made from; empty without one."""
+    current = artifact
+    while True:
+        if current.has_input("source"):
+            return {source.name: source.kind for source in SourceListing.of(current.input("source")).sources}
+        if not current.has_input("corpus"):
+            return {}
+        current = current.input("corpus")
+
+
+def raise_on_wipe_out(config: Config, parts: list[PartResult], effects: dict[str, Any]) -> None:
+    """DataError where a source lost more than its share."""
+    taken: dict[str, int] = {}
+    gone: dict[str, int] = {}
+    for part in parts:
+        for name, group in part.counts.groups.items():
+            source = name.rpartition("|")[0]
+            taken[source] = taken.get(source, 0) + group.input.documents
+            gone[source] = gone.get(source, 0) + group.removed.documents
+    for source, documents in sorted(taken.items()):
+        if documents < config.wipe_out_min_documents or source in config.wipe_out_allowed:
+            continue
+        if gone[source] > config.max_source_loss * documents:
+            worst = sorted(effects, key=lambda rule: (-effects[rule]["documents"], rule))[:3]
+            raise DataError(
+                f"wipe_out: the rules drop {gone[source]} of {documents} documents of source {source}, more than "
+                f"filter.max_source_loss {config.max_source_loss:g} (most active: {', '.join(worst)}); change "
+                "rule_overrides or source_kinds, or name the source in filter.wipe_out_allowed"
+            )
+
+
+def filter_shard(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
+    """One shard; returns the effects of each rule."""
+    corpus = Corpus.open(part.inputs["corpus"])
+    shard = corpus.shards[task["shard"]]
+    table = shard.read(COLUMNS, signals=None if shard.signal_names else ())
+    carried = [name for name in shard.signal_names if not name.startswith("rule_")]
+    effects, written, measured = [], [], []
+    for batch in batches(_quarantine_large(table, shard, part)):
+        kept, signals, effect = filter_batch(batch, shard, task["kinds"], carried, part)
+        effects.append(effect)
+        written.append(kept)
+        measured.append(signals)
+    empty = table.slice(0, 0)
+    kept = pa.concat_tables(written) if written else empty.select([*COLUMNS, *carried])
+    names = [name for name in kept.column_names if name not in COLUMNS]
+    part.put_shard(shard.index, kept.select(COLUMNS).cast(SCHEMA), kept.select(names) if names else None)
+    if measured:
+        part.put_table(
+            f"rule_signals/{shard.index:05d}.parquet",
+            pa.concat_tables(measured),
+            "rule_signals",
+            shard=shard.sha256,
+            shard_key=shard.entry.key,
+        )
+    return merge_effects(effects)
+
+
+def _quarantine_large(table: pa.Table, shard: CorpusShard, part: PartWriter) -> pa.Table:
+    """The table without documents that are too large to measure, which are counted and set aside."""
+    sizes = text_bytes(table["text"])
+    for i in np.flatnonzero(sizes > part.config.max_document_bytes).tolist():
+        row = table.slice(i, 1).select(["_row", "source", "language", "doc_id"]).to_pylist()[0]
+        part.count.add_input(row["source"], row["language"], 1, sizes[i])
+        part.quarantine(
+            reason="document_too_large",
+            shard=shard.sha256,
+            row=row["_row"],
+            bytes=int(sizes[i]),
+            source=row["source"],
+            language=row["language"],
+            doc_id=row["doc_id"],
+        )
+    return table.filter(pa.array(sizes <= part.config.max_document_bytes))
+
+
+def batches(table: pa.Table) -> Iterator[pa.Table]:
+    """Slices of at most BATCH_BYTES of text (or one document)."""
+    ends = np.cumsum(text_bytes(table["text"]))
+    at = 0
+    while at < table.num_rows:
+        before = int(ends[at - 1]) if at else 0
+        stop = max(at + 1, int(np.searchsorted(ends, before + BATCH_BYTES, side="right")))
+        yield table.slice(at, stop - at)
+        at = stop
+
+
+def filter_batch(
+    table: pa.Table, shard: CorpusShard, kinds: dict[str, str], carried: list[str], part: PartWriter
+) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
+    """(kept rows with signals, rule signals of all rows, effects) of some documents of a shard."""
+    config: Config = part.config
+    rules = config.rules
+    sources, languages = table["source"].to_pylist(), table["language"].to_pylist()
+    doc_ids, sizes = table["doc_id"].to_pylist(), text_bytes(table["text"])
+    kind = [kinds.get(source, "web") for source in sources]
+    found = measure(table["text"], languages, compile_words(config))
+    applicable = np.stack([applies(rule, languages, kind, sources) for rule in rules])
+    fired = judge_documents(rules, found.document, applicable, after_edits=False)
+    stays = ~fired.any(axis=0)
+    edits, dropped = _edits(config, found, applicable & stays)
+    fired |= dropped
+    stays &= ~dropped.any(axis=0)
+    _measure_loss(config, found, edits)
+    after = judge_documents(rules, found.document, applicable, after_edits=True) & stays
+    fired |= after
+    reason = first_rule(fired)
+    keep = reason < 0
+    edits = Edits(*(column[keep[edits.document]] for column in edits))
+    texts = _edited_texts(found, edits)
+    rows = table["_row"].to_numpy()
+    origin = {"shard": shard.sha256}
+    for i in range(table.num_rows):
+        group = (sources[i], languages[i])
+        part.count.add_input(*group, 1, sizes[i])
+        if keep[i]:
+            part.count.add_kept(*group, 1, sizes[i], written=len(texts[i]) if i in texts else None)
+            continue
+        rule = rules[reason[i]]
+        part.count.add_removed(rule.id, *group, 1, sizes[i])
+        others = [rules[n].id for n in np.flatnonzero(fired[:, i]).tolist() if n != reason[i]]
+        part.ledger.add(
+            rule=rule.id,
+            row=rows[i],
+            doc_id=doc_ids[i],
+            source=sources[i],
+            language=languages[i],
+            value=float(found.document[rule.signal][i]),
+            bytes=sizes[i],
+            detail=", ".join(others) or None,
+            **origin,
+        )
+    _record_edits(part, config, found, edits, rows, doc_ids, sources, languages, shard)
+    effects = rule_effects(rules, fired, sizes, doc_ids, edits)
+    kept, signals = _tables(table, found, texts, reason, config, carried, shard)
+    return kept, signals, effects
+
+
+def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edits, np.ndarray]:
+    """(removals of lines and sentences, bool[rules, documents] of span rules that drop the document)."""
+    rules = config.rules
+    document = found.lines.parent[found.sentences.parent]
+    on_lines = judge_spans(rules, "paragraph", found.paragraph, found.lines.parent, applicable)
+    on_sentences = judge_spans(rules, "sentence", found.sentence, document, applicable)
+    dropped = np.zeros(applicable.shape, dtype=bool)
+    for i, rule in enumerate(rules):
+        if rule.level != "document" and rule.action == "drop":
+            dropped[i, found.lines.parent[on_lines[i]]] = True
+            dropped[i, document[on_sentences[i]]] = True
+            on_lines[i] = on_sentences[i] = False
+    return edits_of(rules, found, on_lines, on_sentences), dropped
+
+
+def _measure_loss(config: Config, found: Measured, edits: Edits) -> None:
+    """Adds left_characters and lost_share to the document signals. Repeats are no loss of content."""
+    documents = len(found.document["characters"])
+    characters = found.document["characters"]
+    line = np.searchsorted(found.lines.start, edits.start, side="right") - 1
+    sentence = np.searchsorted(found.sentences.start, edits.start, side="right") - 1
+    whole = found.lines.end[line] == edits.end
+    whole &= found.lines.start[line] == edits.start
+    size = np.where(whole, found.paragraph["characters"][line], found.sentence["characters"][sentence])
+    repeats = np.array([rule.signal == "repeats_earlier" for rule in config.rules])
+    left = characters - np.bincount(edits.document, weights=size, minlength=documents)
+    lost = np.bincount(edits.document, weights=size * ~repeats[edits.rule], minlength=documents)
+    found.document["left_characters"] = left
+    found.document["lost_share"] = np.round(np.divide(lost, np.maximum(characters, 1)), 6)
+
+
+def _edited_texts(found: Measured, edits: Edits) -> dict[int, bytes]:
+    """New text by document number, for those that lose something."""
+    texts = {}
+    numbers, first = np.unique(edits.document, return_index=True)
+    bounds = np.append(first, len(edits.document))
+    for i, number in enumerate(numbers.tolist()):
+        a, b = bounds[i], bounds[i + 1]
+        begin, stop = found.offsets[number], found.offsets[number + 1]
+        text = found.data[begin:stop].tobytes()
+        texts[number] = rebuild(text, edits.start[a:b] - begin, edits.end[a:b] - begin)
+    return texts
+
+
+def _record_edits(
+    part: PartWriter,
+    config: Config,
+    found: Measured,
+    edits: Edits,
+    rows: np.ndarray,
+    doc_ids: list[str],
+    sources: list[str],
+    languages: list[str],
+    shard: CorpusShard,
+) -> None:
+    """One ledger row per removed span, with byte offsets in the text as it was read."""
+    for number, start, end, rule, value, level in zip(*edits, strict=True):
+        begin = found.offsets[number]
+        part.ledger.add(
+            rule=config.rules[rule].id,
+            level=level,
+            action="edited",
+            shard=shard.sha256,
+            row=rows[number],
+            doc_id=doc_ids[number],
+            source=sources[number],
+            language=languages[number],
+            start=int(start - begin),
+            end=int(end - begin),
+            bytes=int(end - start),
+            value=float(value),
+        )
+
+
+def _tables(
+    table: pa.Table,
+    found: Measured,
+    texts: dict[int, bytes],
+    reason: np.ndarray,
+    config: Config,
+    carried: list[str],
+    shard: CorpusShard,
+) -> tuple[pa.Table, pa.Table]:
+    """(kept documents with carried and rule signals, rule signals of every row with the rule that dropped it)."""
+    column = table["text"].to_pylist()
+    for number, text in texts.items():
+        column[number] = text.decode()
+    rows = table["_row"]
+    origin = pa.StructArray.from_arrays(
+        [pa.array([shard.sha256] * table.num_rows), rows.combine_chunks().cast(pa.int64())], ["shard", "row"]
+    )
+    whole = table.select([*COLUMNS, *carried])
+    whole = whole.set_column(COLUMNS.index("text"), "text", pa.array(column, pa.string()))
+    whole = whole.set_column(COLUMNS.index("origin"), "origin", origin)
+    names = [f"{n}_per_1000" for n in config.measures()] + [f"{n}_lines" for n in config.measures()]
+    signals = {f"rule_{name}": pa.array(found.document[name]) for name in [*DOCUMENT, *names]}
+    for name, values in signals.items():
+        whole = whole.append_column(name, values)
+    rule = pa.array([None if n < 0 else config.rules[n].id for n in reason.tolist()], pa.string())
+    return whole.filter(pa.array(reason < 0)), pa.table({"row": rows, "rule": rule, **signals})
+
+
+def write_report(task: dict[str, Any], part: PartWriter) -> None:
+    """rules.json: what each rule did."""
+    text = json.dumps(task["rules"], ensure_ascii=False, indent=1, sort_keys=True)
+    part.put_bytes("rules.json", text.encode(), "rules_report")
+
+
+STEP = Step(
+    name="filter",
+    version=1,
+    config=Config,
+    run=run,
+    inputs=(Input("corpus"),),
+    libraries=("numba",),
+    makes="corpus",
+)
