@@ -1,0 +1,82 @@
+"""Settings of the mix step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from steps.core.config import StepConfig
+
+
+class Amount(BaseModel):
+    """How much of a data set is used; exactly one unit, one epoch if none is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: float | None = Field(None, gt=0, description="Passes over the data set; 0.5 is half of it.")
+    documents: int | None = Field(None, gt=0, description="Documents, at most those there are.")
+    bytes: int | None = Field(None, gt=0, description="UTF-8 bytes of text, at most those there are.")
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Amount:
+        if sum(unit is not None for unit in (self.epochs, self.documents, self.bytes)) > 1:
+            raise ValueError("give only one of epochs, documents and bytes")
+        return self
+
+
+class SupervisedSet(Amount):
+    """A supervised data set: its stage, its prompt, and why it enters without a verdict."""
+
+    stage: Literal[1, 2, 3] = Field(description="Training stage that the set belongs to (Ziya2 Table 2).")
+    template: Literal["question_answer", "q_a", "problem_solution", "text"] = Field(
+        "question_answer", description="Prompt around each document (Ziya2 §3.2); text takes it as it is."
+    )
+    ungated: str = Field(min_length=10, description="Why this set needs no verdict; shown in the model card.")
+
+
+class Config(StepConfig):
+    """What is mixed, how much of it, and which verdicts count."""
+
+    seed: int = Field(1, ge=0, le=2**32 - 1, description="Seed of the global shuffle.")
+    accept_readers: tuple[Literal["human", "automatic"], ...] = Field(
+        ("human",), min_length=1, description="Kinds of readers whose verdicts this training accepts."
+    )
+    policy_digest: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="sha256 of the gate policy that corpora must have passed; empty: any policy's pass counts.",
+    )
+    web: dict[str, Amount] = Field(
+        default_factory=lambda: {"*": Amount()},
+        description="How much of each gated source enters stage 1, by source name; * is every other source.",
+    )
+    supervised: dict[str, SupervisedSet] = Field(
+        default_factory=dict,
+        description="Supervised sets by source, or source/task; documents of others are left out.",
+    )
+    stage_2_replay: float = Field(
+        1.0,
+        ge=0,
+        description="Bytes of stage 1 in stage 2, as a multiple of its own (Ziya2 §3.2: the same amount).",
+    )
+    stage_3_replay_1: float = Field(
+        1.0,
+        ge=0,
+        description="Bytes of stage 1 in stage 3, as a multiple of its own (Ziya2 §3.2: 0.1B to 0.1B).",
+    )
+    stage_3_replay_2: float = Field(
+        1.0,
+        ge=0,
+        description="Bytes of stage 2 in stage 3, as a multiple of its own (Ziya2 §3.2: 0.1B to 0.1B).",
+    )
+    heldout_documents: int = Field(
+        100, ge=1, description="Documents per language and task that are never trained on (own choice)."
+    )
+    heldout_max_share: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Largest share of a language or task that may be held out (own choice).",
+    )
+    plan_rows: int = Field(1_000_000, ge=1, description="Rows per plan file.")
