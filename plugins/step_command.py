@@ -80,6 +80,7 @@ def plan_command(spec: StageSpec, run_id: str, dump: str | None, params: Mapping
 def step_environment(result_path: str, facts: Mapping[str, str]) -> dict[str, str]:
     """The environment of a step without its secrets. ``facts`` (run address, image …) end in its lineage."""
     inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
+    inherited.pop("TOKENMILL_DEMO_SERVICE", None)  # the mark of the scheduler itself
     return {
         **inherited,
         **facts,

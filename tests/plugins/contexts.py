@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,16 @@ PLAN = {
     "dump": "CC-TEST-1",
     "review": "optional",
 }
+
+
+class TaskLog(logging.LoggerAdapter[logging.Logger]):
+    """Airflow's task log as pytest's caplog sees it: key-value pairs behind the message."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("step"))
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        return (f"{msg} {kwargs}" if kwargs else msg), {}
 
 
 class StateStore(dict[str, Any]):
@@ -37,6 +48,7 @@ def context(
         map_index=-1,
         try_number=1,
         log_url="http://airflow/log",
+        stats_tags={},
         xcom_pull=lambda task_ids: results.get(task_ids),
     )
     return {

@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from plugins import process_operator
 from plugins.process_operator import ProcessStepOperator
 from plugins.processes import Trace, end_processes
-from tests.plugins.contexts import StateStore, context
+from tests.plugins.contexts import StateStore, TaskLog, context
 
 SPEC = {"dag": "data_factory", "section": "filter", "step": "filter", "inputs": {"corpus": "score"}}
 RESULT = {"ref": "s3://bucket/filter/aa@bb", "digest": "bb"}
@@ -34,7 +34,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ProcessStepOpera
     monkeypatch.setenv("TOKENMILL_ROOT", "file:///tmp/none")
     monkeypatch.setattr(process_operator, "s3_environment", lambda: {"AWS_SECRET_ACCESS_KEY": "s3cr3t-value"})
 
-    monkeypatch.setattr(ProcessStepOperator, "log", logging.getLogger("step"))  # where caplog sees it
+    monkeypatch.setattr(ProcessStepOperator, "log", TaskLog())  # where caplog sees it
 
     def make(code: str, **options: Any) -> ProcessStepOperator:
         monkeypatch.setattr(process_operator, "command_of", lambda spec, context: ["python", "-c", code])
