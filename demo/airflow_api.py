@@ -72,6 +72,10 @@ class AirflowApi:
         """The latest runs, newest first."""
         return self._get(f"/dags/{dag}/dagRuns", order_by="-run_after", limit=limit)["dag_runs"]
 
+    def newest_run(self, dag: str, state: str) -> dict[str, Any] | None:
+        """The newest run in that state, or None."""
+        return next((run for run in self.runs(dag, 100) if run["state"] == state), None)
+
     def fail_run(self, dag: str, run_id: str) -> None:
         """Mark a run failed, which stops its tasks."""
         where = f"/api/v2/dags/{dag}/dagRuns/{quote(run_id, safe='')}?update_mask=state"

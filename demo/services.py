@@ -1,8 +1,8 @@
 """The services of the embedded default: S3 (SeaweedFS), MLflow and Airflow on loopback, on free ports.
 
-State (data, logs, ports, generated credentials) lives under `.tokenmill/`. Every process that is started
-here, and every step that Airflow starts, carries TOKENMILL_STATE in its environment: that is how they are
-found again and how nothing is left behind.
+State (data, logs, ports, generated credentials) lives under `.tokenmill/`. Every service runs in a session of
+its own, and every step that Airflow starts carries TOKENMILL_STEPS_OF: that is how they are found again and
+how nothing is left behind.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,13 @@ from typing import Any
 from plugins.processes import Trace, end_processes, load_trace
 
 ROOT = Path(__file__).resolve().parent.parent
-STATE_MARK, SERVICE_MARK = "TOKENMILL_STATE", "TOKENMILL_SERVICE"
+STEPS_MARK, SERVICE_MARK = "TOKENMILL_STEPS_OF", "TOKENMILL_DEMO_SERVICE"
 BUCKETS = ("tokenmill", "inbox")
 _PORTS = (
     "s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc",
     "mlflow", "airflow", "worker_log", "trigger_log",
 )  # fmt: skip
-_STOP_ORDER = ("scheduler", "triggerer", "dag_processor", "api", "mlflow", "s3")
+_AIRFLOW, _STORES = ("scheduler", "triggerer", "dag_processor", "api"), ("mlflow", "s3")
 
 
 class ServiceFailed(Exception):
@@ -106,18 +107,20 @@ class Services:
 
     def stop(self, names: list[str] | None = None, grace: float = 20.0) -> list[str]:
         """Stop the named services (None: all, and every running step). Returns those that ran."""
-        stopped = []
-        for name in _STOP_ORDER:
-            wanted = names is None or name in names
-            if wanted and end_processes(self._trace(name), 2.0 if name == "s3" else grace):
-                stopped.append(name)
-        if names is None or "scheduler" in names:
-            end_processes(Trace(STATE_MARK, str(self.state)), grace)
-        return stopped
+        chosen = [name for name in (*_AIRFLOW, *_STORES) if names is None or name in names]
+        counts: dict[str, int] = {}
+        for group in (_AIRFLOW, _STORES):  # steps need S3 and MLflow while they are being stopped
+            members = [name for name in group if name in chosen]
+            with ThreadPoolExecutor(len(group)) as pool:
+                ended = pool.map(lambda name: end_processes(self._trace(name), grace), members)
+                counts |= dict(zip(members, ended, strict=True))
+            if "scheduler" in members:
+                end_processes(Trace(STEPS_MARK, str(self.state)), grace)
+        return [name for name, count in counts.items() if count]
 
     def running(self) -> list[str]:
         """Names of the services that have processes."""
-        return [name for name in _STOP_ORDER if self._trace(name).processes()]
+        return [name for name in (*_AIRFLOW, *_STORES) if self._trace(name).processes()]
 
     # Parts of the above
 
@@ -155,7 +158,6 @@ class Services:
         environment = {
             **_clean_environment(),
             **service.environment,
-            STATE_MARK: str(self.state),
             SERVICE_MARK: trace.mark,
         }
         with log.open("ab") as out:
@@ -258,6 +260,7 @@ class Services:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_TOKENMILL_S3": json.dumps(connection),
             "PYTHONPATH": str(ROOT),
+            STEPS_MARK: str(self.state),  # steps inherit it, as they do every TOKENMILL_ variable
             "TOKENMILL_ROOT": f"s3://{BUCKETS[0]}",
             "TOKENMILL_INBOX": f"s3://{BUCKETS[1]}",
             "TOKENMILL_RUNNER": self.runner,
@@ -297,7 +300,7 @@ class Services:
         if stamp.exists() and stamp.read_text() == wanted:
             return
         say("preparing Airflow's database")
-        environment = {**_clean_environment(), **self.airflow_environment(), STATE_MARK: str(self.state)}
+        environment = {**_clean_environment(), **self.airflow_environment()}
         done = subprocess.run(
             [program("airflow"), "db", "migrate"],
             env=environment,
