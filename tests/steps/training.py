@@ -14,7 +14,11 @@ from steps.core.document import SCHEMA, SUPERVISED_SCHEMA, doc_id
 from steps.core.parts import PartWriter
 from steps.core.step import Outcome, Step, StepContext, run_step
 
-ENGLISH = ["the", "river", "runs", "past", "old", "mills", "where", "people", "once", "ground", "grain", "and", "now", "keep", "small", "gardens", "and", "quiet", "shops", "every", "morning", "a", "baker", "opens", "the", "door", "counts", "12", "loaves", "and", "writes", "2026", "on", "a", "slate", "beside", "the", "window"]
+PROSE = (
+    "the river runs past old mills where people once ground grain and now keep small gardens and quiet shops "
+    "every morning a baker opens the door counts 12 loaves and writes 2026 on a slate beside the window"
+)
+ENGLISH = PROSE.split(" ")
 CHINESE = "清晨的河水流过老磨坊人们在那里种菜读书写字也谈论天气与收成孩子数着船只等待春天回来"
 
 
@@ -73,6 +77,15 @@ def make_texts(root: Path, **config: Any) -> Outcome:
     return run_step(TEXTS, config=config, inputs={}, root=f"file://{root}", runtime=Runtime(workers=1))
 
 
+SCRATCH: dict[str, Any] = {
+    "hidden": 32,
+    "layers": 2,
+    "heads": 4,
+    "key_value_heads": 2,
+    "ffn": 48,
+    "vocabulary": 320,
+    "max_positions": 64,
+}
 MIX: dict[str, Any] = {
     "heldout_documents": 4,
     "supervised": {
@@ -80,6 +93,18 @@ MIX: dict[str, Any] = {
         "sets/math": {"stage": 3, "template": "problem_solution", "ungated": "test problems of our own"},
     },
 }
+
+
+def make_model(root: Path, mix: Outcome, **changes: Any) -> Outcome:
+    """A model from scratch on a mix."""
+    config = {"from_scratch": SCRATCH, "characters": 30, "vocabulary_multiple": 16} | changes
+    return run_step(
+        "initialize",
+        config=config,
+        inputs={"mix": mix.ref},
+        root=f"file://{root}",
+        runtime=Runtime(workers=1),
+    )
 
 
 def make_mix(root: Path, workers: int = 1, **changes: Any) -> Outcome:

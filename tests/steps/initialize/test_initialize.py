@@ -1,0 +1,174 @@
+"""initialize: tokenizer identity, new rows, folder, determinism."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+import steps.initialize.step
+import steps.mix.step
+from steps.core.artifact import Artifact
+from steps.core.errors import ConfigError, VerdictRefused
+from steps.initialize.characters import count_characters, most_frequent
+from steps.initialize.rows import extend_rows, padded
+from steps.initialize.tokenizer import (
+    extend,
+    fast_tokenizer,
+    former_pieces,
+    pieces_of,
+    processor,
+    train_tokenizer,
+)
+from tests.steps.training import CHINESE, PROSE, make_mix, make_model
+
+BASE = train_tokenizer([PROSE, PROSE[::-1], "Numbers 12345 and — dashes."], 330)
+ADDED = [c for c in dict.fromkeys(CHINESE + "，。") if c not in pieces_of(BASE)]
+EXTENDED = extend(BASE, ADDED)
+OTHERS = st.characters(exclude_characters="".join(ADDED), exclude_categories=("Cs",))
+
+
+@pytest.fixture
+def approved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for the verdict, which tests of gate and publish make for real."""
+    monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
+    monkeypatch.setattr(steps.initialize.step, "verify_training", lambda artifact: None)
+
+
+@given(st.text(OTHERS, max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_text_without_new_characters_encodes_exactly_as_before(text: str) -> None:
+    assert processor(EXTENDED).encode(text) == processor(BASE).encode(text)
+
+
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from(list(CHINESE + PROSE + "  \n\t，。")), st.characters(exclude_categories=("Cs",))
+        ),
+        max_size=80,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_fast_tokenizer_and_sentencepiece_agree_and_give_the_text_back(text: str) -> None:
+    from tokenizers import Tokenizer
+
+    text = text.replace("\x00", "").replace("▁", "")  # SentencePiece's own space mark is not text
+    fast = Tokenizer.from_str(fast_tokenizer(EXTENDED))
+    ids = processor(EXTENDED).encode(text)
+    assert fast.encode(text, add_special_tokens=False).ids == ids
+    assert fast.decode(ids, skip_special_tokens=False) == text
+
+
+def test_new_characters_are_one_token_each() -> None:
+    for character in ADDED:
+        assert processor(EXTENDED).encode(f"a{character}b").count(pieces_of(EXTENDED).index(character)) == 1
+    before, after = (len(processor(model).encode(CHINESE)) for model in (BASE, EXTENDED))
+    assert after == len(CHINESE) + 1 and before == 3 * len(CHINESE) + 1
+
+
+def test_training_a_tokenizer_twice_gives_the_same_bytes() -> None:
+    assert train_tokenizer([PROSE, PROSE[::-1], "Numbers 12345 and — dashes."], 330) == BASE
+
+
+def test_a_character_that_is_known_is_refused() -> None:
+    with pytest.raises(ConfigError, match="new, single and given once"):
+        extend(EXTENDED, [ADDED[0]])
+
+
+def test_new_rows_are_the_weighted_average_of_the_former_pieces() -> None:
+    rows = torch.randn(10, 4, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    former = [[1, 2, 5], [7, 9]]
+    for weights, shares in [("mean", [[1, 1, 1], [1, 1]]), ("last_heavy", [[1, 2, 3], [1, 2]])]:
+        found = extend_rows(rows, former, weights, padded(12, 8))
+        assert found.shape == (16, 4) and found.dtype == torch.bfloat16
+        assert torch.equal(found[:10], rows)
+        for place, (ids, share) in enumerate(zip(former, shares, strict=True)):
+            wanted = np.average(rows[ids].float().numpy(), axis=0, weights=share)
+            np.testing.assert_allclose(found[10 + place].float().numpy(), wanted, rtol=1e-2, atol=1e-3)
+        assert torch.equal(found[12], rows.float().mean(dim=0).to(torch.bfloat16))
+
+
+def test_counts_of_characters_equal_brute_force() -> None:
+    texts = ["河水 a 河。", "", "𠀀，é🙂", "水水"]
+    points, counts = count_characters(pa.chunked_array([texts[:2], texts[2:]]))
+    found = {chr(p): int(c) for p, c in zip(points, counts, strict=True)}
+    assert found == {"河": 2, "水": 3, "。": 1, "，": 1, "𠀀": 1}
+    assert most_frequent(points, counts, {"水"}, 2) == ["河", "。"]
+
+
+def test_a_model_from_scratch_is_a_folder_that_transformers_reads(tmp_path: Path, approved: None) -> None:
+    from transformers import AutoTokenizer
+
+    artifact = make_model(tmp_path, make_mix(tmp_path)).artifact
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for entry in artifact.files():
+        (folder / entry.key).write_bytes(artifact.read_bytes(entry))
+    weights = load_file(folder / "model.safetensors")
+    facts = artifact.facts
+    vocabulary = len(pieces_of((folder / "tokenizer.model").read_bytes()))
+    assert vocabulary == facts["vocabulary_before"] + facts["characters_added"]
+    assert facts["vocabulary"] % 16 == 0 and facts["vocabulary"] - 16 < vocabulary
+    assert (
+        weights["lm_head.weight"].shape
+        == weights["model.embed_tokens.weight"].shape
+        == (facts["vocabulary"], 32)
+    )
+    model = (folder / "tokenizer.model").read_bytes()
+    text = f"the river {CHINESE[:9]} 2026"
+    loaded = AutoTokenizer.from_pretrained(folder)
+    assert loaded(text).input_ids == [1, *processor(model).encode(text)]
+    assert facts["bytes_per_token"]["zh"]["after"] > 1.5 * facts["bytes_per_token"]["zh"]["before"]
+    first = former_pieces(model, ["\u4dae"])[0]  # never in the corpus: still bytes
+    assert len(first) == 3
+
+
+def test_one_and_two_runs_give_the_same_digest(tmp_path: Path, approved: None) -> None:
+    digests = []
+    for name in ("one", "two"):
+        root = tmp_path / name
+        digests.append(make_model(root, make_mix(root)).digest)
+    assert digests[0] == digests[1]
+
+
+def test_a_base_folder_is_extended_and_pinned(
+    tmp_path: Path, approved: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model made by one run serves as the base of another; a wrong pin is answered with the right one."""
+    mix = make_mix(tmp_path)
+    first: Artifact = make_model(tmp_path, mix, characters=5, vocabulary_multiple=1).artifact
+    base = tmp_path / "models" / "small-llama"
+    base.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.model"):
+        (base / name).write_bytes(first.read_bytes(first.file(name)))
+    weights = load_file(first.fetch(first.file("model.safetensors"), tmp_path / "fetched"))
+    heads = {name: weights.pop(name) for name in ["lm_head.weight"]}
+    save_file(weights, base / "model-00001-of-00002.safetensors")
+    save_file(heads, base / "model-00002-of-00002.safetensors")
+    monkeypatch.setenv("TOKENMILL_MODELS", str(tmp_path / "models"))
+    pinned = {"from_scratch": None, "base": {"name": "small-llama", "sha256": "0" * 64}}
+    with pytest.raises(ConfigError, match="pin that if it is the model you mean") as refused:
+        make_model(tmp_path, mix, **pinned)
+    digest = str(refused.value).split(" has ")[1][:64]
+    pinned["base"] = {"name": "small-llama", "sha256": digest}
+    second = make_model(tmp_path, mix, **pinned).artifact
+    assert second.facts["vocabulary_before"] == first.facts["vocabulary"]
+    index = json.loads(second.read_bytes(second.file("model.safetensors.index.json")))
+    assert index["weight_map"]["lm_head.weight"] == "model-00002-of-00002.safetensors"
+    head = load_file(second.fetch(second.file("model-00002-of-00002.safetensors"), tmp_path / "fetched"))
+    assert torch.equal(head["lm_head.weight"][: first.facts["vocabulary"]], heads["lm_head.weight"])
+
+
+def test_a_mix_of_unapproved_corpora_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
+    mix = make_mix(tmp_path)
+    with pytest.raises(VerdictRefused, match="carries no verdict"):
+        make_model(tmp_path, mix)
