@@ -1,0 +1,126 @@
+"""Settings of de-duplication."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from steps.core.config import CorpusConfig
+
+TRACKING = (
+    "utm_[a-z_]*",
+    "gclid",
+    "fbclid",
+    "msclkid",
+    "dclid",
+    "yclid",
+    "mc_cid",
+    "mc_eid",
+    "igshid",
+    "spm",
+)
+
+
+class Config(CorpusConfig):
+    """What counts as the same URL, the same text and nearly the same text; and when to stop and ask."""
+
+    url_tracking_parameters: tuple[str, ...] = Field(
+        TRACKING,
+        description="Query parameters (RE2 patterns of whole names) that do not distinguish two URLs.",
+    )
+    url_ignore_scheme: bool = Field(True, description="Treat http and https as the same page.")
+    bloom_false_positives: float = Field(
+        0.001,
+        gt=1e-9,
+        lt=0.5,
+        description="Target share of new URLs that the Bloom filter takes for known (own choice); every such URL is "
+        "then compared exactly, so it costs time, never a document.",
+    )
+    short_characters: int = Field(
+        16,
+        ge=0,
+        description="Texts with fewer letters and digits are compared whole, punctuation and space included (own "
+        "choice: 'C++' and 'C#' must stay apart).",
+    )
+    ideograph_gram: int = Field(
+        2, ge=1, le=8, description="Characters per SimHash feature where most of a text is Han or kana."
+    )
+    ideograph_weight: Literal["count", "once"] = Field(
+        "count", description="A feature of such a text weighs as often as it occurs, or once."
+    )
+    word_gram: int = Field(1, ge=1, le=8, description="Words per SimHash feature elsewhere.")
+    word_weight: Literal["count", "once"] = Field(
+        "once", description="A feature of such a text weighs as often as it occurs, or once."
+    )
+    min_features: int = Field(
+        20,
+        ge=1,
+        description="Texts with fewer SimHash features have no near duplicates, only exact ones (own choice).",
+    )
+    hamming: int = Field(
+        10,
+        ge=0,
+        le=12,
+        description="Bits in which fingerprints of near duplicates may differ. At 10, 95-100 % of Chinese pairs with "
+        "bigram Jaccard >= 0.8 and all English ones are found; at 8, 85-96 % (own measurement, docs of 200 to 5,000 "
+        "characters, benchmarks/deduplicate.py).",
+    )
+    verify_ideograph_gram: int = Field(
+        2,
+        ge=1,
+        le=8,
+        description="Characters per n-gram when a near duplicate is verified, in Han or kana text.",
+    )
+    verify_word_gram: int = Field(
+        2, ge=1, le=8, description="Words per n-gram when a near duplicate is verified."
+    )
+    similarity: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="Jaccard similarity of the n-gram sets from which a pair within the Hamming bound is a duplicate.",
+    )
+    max_candidates: int = Field(
+        64,
+        ge=1,
+        description="Kept documents that one document is verified against, nearest fingerprint first (own choice).",
+    )
+    max_cluster: int = Field(
+        1000,
+        ge=1,
+        description="Near duplicates removed in favour of one kept document; the next one is kept (own choice).",
+    )
+    max_source_removal: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Share of a source's documents that may be near duplicates before the step fails: marin's fuzzy "
+        "de-duplication removed 98-100 % of whole sources unnoticed (marin #6854).",
+    )
+    alarm_min_documents: int = Field(
+        100, ge=1, description="Documents of a source below which its share raises no alarm (own choice)."
+    )
+    partition_documents: int = Field(
+        4_000_000,
+        ge=1,
+        description="Documents whose keys one reduce task holds in memory (about 50 bytes each); shapes part files.",
+    )
+    verify_documents: int = Field(
+        2_000,
+        ge=1,
+        description="Documents whose texts one verification task reads (more only for one connected group).",
+    )
+
+    @field_validator("url_tracking_parameters")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+            if not pattern or "(?" in pattern or "\\" in pattern:
+                raise ValueError(f"{pattern!r}: use plain names, character classes and * only")
+        return patterns

@@ -1,0 +1,142 @@
+"""deduplicate: same URL, then same text, then nearly the same text; against earlier dumps and within this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from steps.core.parts import PartResult
+from steps.core.step import Input, Step, StepContext
+from steps.deduplicate.config import Config
+from steps.deduplicate.decide import STAGES, check_wipe_out, collect, write_shard
+from steps.deduplicate.match import find_equal, write_keys
+from steps.deduplicate.near import fetch_texts, find_pairs, group_candidates, table_tasks, verify
+from steps.deduplicate.sources import all_sources
+
+Entries = list[dict[str, Any]]
+
+
+def run(ctx: StepContext) -> None:
+    """Keys, then one stage after the other; what a stage removed keeps nobody out in a later one."""
+    sources = all_sources(ctx.inputs)
+    first_new = sum(source.published for source in sources)
+    rows = sum(source.shard.rows for source in sources)
+    partitions = max(1, -(-rows // ctx.config.partition_documents))
+    keyed = ctx.map("keys", write_keys, [{"source": s.number, "partitions": partitions} for s in sources])
+    common = {"folder": ctx.folder, "first_new": first_new}
+    decisions: dict[str, Entries] = {}
+    for kind in ("url", "text"):
+        removed = [entry for found in decisions.values() for entry in found]
+        runs = temporary(keyed, f"{kind}/")
+        tasks = [
+            {**common, "kind": kind, "partition": p, "runs": runs, "removed": removed}
+            for p in range(partitions)
+        ]
+        parts = ctx.map(kind, find_equal, tasks, unit="partitions")
+        decisions[kind] = temporary(parts, "decisions/")
+        ctx.set(f"{kind}_duplicates", sum(p.result["removed"] for p in parts))
+        if kind == "url":
+            ctx.set(
+                "bloom", bloom_facts([p.result["bloom"] for p in parts if "bloom" in p.result], ctx.config)
+            )
+    keys = temporary(keyed, "keys/")
+    near = sum(p.result["near"] for p in keyed)
+    decisions["near"] = find_near(ctx, common, keys, near, decisions["url"] + decisions["text"])
+    collected = ctx.part(
+        "collect", collect, {"folder": ctx.folder, "decisions": {k: decisions[k] for k in STAGES}}
+    )
+    entry = collected.temporary[0].model_dump()
+    written = ctx.map(
+        "masks",
+        write_shard,
+        [
+            {"folder": ctx.folder, "source": s.number, "keys": keys[s.number], "decisions": entry}
+            for s in sources[first_new:]
+        ],
+    )
+    by_source: dict[str, list[int]] = {}
+    for part in written:
+        for name, (reached, removed_here) in part.result.items():
+            tally = by_source.setdefault(name, [0, 0])
+            tally[0] += reached
+            tally[1] += removed_here
+    check_wipe_out(by_source, ctx.config)
+
+
+def temporary(parts: Sequence[PartResult], prefix: str) -> Entries:
+    """Temporary files of some parts whose key begins with ``prefix``, as tasks carry them."""
+    return [file.model_dump() for part in parts for file in part.temporary if file.key.startswith(prefix)]
+
+
+def find_near(
+    ctx: StepContext, common: dict[str, Any], keys: Entries, documents: int, removed: Entries
+) -> Entries:
+    """The near stage: groups from fingerprints, texts of the groups, decisions."""
+    tables = [
+        {**common, **task, "number": n, "documents": documents, "keys": keys, "removed": removed}
+        for n, task in enumerate(table_tasks(documents, ctx.config.hamming, ctx.config.partition_documents))
+    ]
+    paired = ctx.map("pairs", find_pairs, tables, unit="tables")
+    grouped = ctx.part("groups", group_candidates, {**common, "edges": temporary(paired, "edges/")})
+    groups = grouped.temporary[0].model_dump()
+    found = grouped.result
+    texts = ctx.map(
+        "texts",
+        fetch_texts,
+        [{"folder": ctx.folder, "source": n, "keys": keys[n], "groups": groups} for n in found["sources"]],
+    )
+    entries = temporary(texts, "texts/")
+    verified = ctx.map(
+        "verify",
+        verify,
+        [{**common, "number": n, "texts": entries} for n in range(found["tasks"])],
+        unit="groups",
+    )
+    totals: dict[str, int] = {}
+    for part in verified:
+        for name, value in part.result.items():
+            totals[name] = totals.get(name, 0) + value
+    ctx.set("near_duplicates", totals.pop("removed", 0))
+    ctx.set(
+        "near",
+        {
+            "fingerprints": documents,
+            "compared_pairs": sum(part.result["compared"] for part in paired),
+            "candidate_documents": found["documents"],
+            "candidate_groups": found["groups"],
+            "largest_group": found["largest"],
+            **totals,
+        },
+    )
+    return temporary(verified, "decisions/")
+
+
+def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
+    """The URL filter's size and error: while it filled (the documents themselves), and full (made-up keys)."""
+
+    def total(name: str) -> int:
+        return sum(part[name] for part in parts)
+
+    return {
+        "target": config.bloom_false_positives,
+        "bits": total("bits"),
+        "hashes": max((part["hashes"] for part in parts), default=0),
+        "expected": max((part["expected"] for part in parts), default=0.0),
+        "urls": total("distinct"),
+        "candidates": total("candidates"),
+        "false_positives": total("false_candidates"),
+        "measured": total("false_candidates") / max(total("distinct"), 1),
+        "measured_full": total("false_probes") / max(total("probes"), 1),
+        "probes": total("probes"),
+    }
+
+
+STEP = Step(
+    name="deduplicate",
+    version=1,
+    config=Config,
+    run=run,
+    inputs=(Input("corpus"), Input("index", optional=True, many=True)),
+    libraries=("xxhash",),
+    makes="overlay",
+)
