@@ -1,0 +1,155 @@
+"""Labels: what one reader said about one document of a sample; append-only objects, and their frozen table.
+
+People's labels are collected as ``labels/<sample digest>/<sample id>/<name>.json``, created once; a correction is a
+new object that names in ``supersedes`` the one it replaces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steps.core.digest import canonical_json, json_digest
+from steps.core.errors import DataError, VerdictRefused
+from steps.core.policy import Reader
+from steps.core.store import Store
+
+SIGNING_KEY = "TOKENMILL_SIGNING_KEY"
+
+# Defect classes a reader chooses from; the last three are Ziya2's human criteria (Figure 8) where no class fits.
+DEFECTS = (
+    "advertising",
+    "web_residue",
+    "mojibake",
+    "toxic",
+    "privacy",
+    "truncated",
+    "repetition",
+    "incoherent",
+    "foreign_language",
+    "navigation",
+    "coherence",
+    "readability",
+    "other",
+)
+LABEL_SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("doc_id", pa.string()),
+        ("doc_sha256", pa.string()),
+        ("stratum", pa.string()),
+        ("annotator", pa.string()),
+        ("reader", pa.string()),
+        ("label", pa.string()),
+        ("defects", pa.list_(pa.string())),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("shown_at", pa.string()),
+        ("answered_at", pa.string()),
+        ("seconds", pa.float64()),
+        ("client", pa.string()),
+        ("guideline_version", pa.string()),
+    ]
+)
+
+
+class Label(BaseModel):
+    """One reader's answer on one document. Ziya2 marks 1 = bad, 0 = good; here the words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sample_id: str
+    doc_id: str = ""
+    doc_sha256: str
+    stratum: str = ""
+    annotator: str
+    reader: Reader = "human"
+    label: Literal["good", "bad"]
+    defects: tuple[str, ...] = ()
+    start: int | None = None
+    end: int | None = None
+    shown_at: str | None = None
+    answered_at: str | None = None
+    seconds: float | None = None
+    client: str = ""
+    guideline_version: str = ""
+    supersedes: str | None = Field(None, description="Key of the label object that this one corrects.")
+    signature: str | None = None
+
+    def signed(self, key: bytes) -> Label:
+        """The label with the signature that ``key`` gives it."""
+        return self.model_copy(
+            update={"signature": sign(self.model_dump(mode="json", exclude={"signature"}), key)}
+        )
+
+
+def signing_key() -> bytes | None:
+    """The key that labels and verdicts are signed with, from the environment; None where none is configured."""
+    value = os.environ.get(SIGNING_KEY, "")
+    return value.encode() if value else None
+
+
+def sign(content: object, key: bytes) -> str:
+    """HMAC-SHA256 (hex) of the canonical JSON of ``content``."""
+    return hmac.new(key, canonical_json(content), hashlib.sha256).hexdigest()
+
+
+def label_key(sample: str, label: Label) -> str:
+    """Where a label lies: one object per answer, named by its content so that none can overwrite another."""
+    name = json_digest(label.model_dump(mode="json", exclude={"signature"}))[:24]
+    return f"labels/{sample}/{label.sample_id}/{name}.json"
+
+
+def put_label(store: Store, sample: str, label: Label) -> str:
+    """Create the label object; saying the same twice creates one. Signed where a key is configured. Returns its key."""
+    key = signing_key()
+    signed = label.signed(key) if key else label
+    where = label_key(sample, label)
+    store.create(where, canonical_json(signed.model_dump(mode="json")))
+    return where
+
+
+def collect_labels(store: Store, sample: str) -> list[Label]:
+    """The labels that people gave to the sample with that digest, without those that a correction replaced.
+
+    Raises DataError for a damaged object, VerdictRefused for an unsigned one where a signing key is configured.
+    """
+    key = signing_key()
+    found: dict[str, Label] = {}
+    for info in sorted(store.list(f"labels/{sample}/"), key=lambda info: info.key):
+        try:
+            label = Label.model_validate_json(store.get(info.key))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(f"label {store.uri}/{info.key}: {first['loc']}: {first['msg']}") from None
+        if key:
+            expected = sign(label.model_dump(mode="json", exclude={"signature"}), key)
+            if not hmac.compare_digest(expected, label.signature or ""):
+                raise VerdictRefused(
+                    f"label {store.uri}/{info.key} is not signed by this installation; remove it"
+                )
+        found[info.key] = label
+    replaced = {label.supersedes for label in found.values() if label.supersedes}
+    return [label for name, label in sorted(found.items()) if name not in replaced]
+
+
+def labels_table(labels: Iterable[Label]) -> pa.Table:
+    """Frozen labels as a table, ordered by sample id, annotator and content."""
+    rows = [label.model_dump(mode="json", exclude={"supersedes", "signature"}) for label in labels]
+    rows.sort(key=lambda row: (row["sample_id"], row["annotator"], canonical_json(row)))
+    return pa.Table.from_pylist(rows, LABEL_SCHEMA)
+
+
+def labels_from_table(table: pa.Table) -> list[Label]:
+    """The labels of a frozen table. Raises DataError for one that does not follow the schema."""
+    try:
+        return [Label.model_validate(row) for row in table.to_pylist()]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"labels table: {first['loc']}: {first['msg']}") from None

@@ -1,0 +1,61 @@
+"""Settings of evaluate."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from steps.core.config import StepConfig
+from steps.core.policy import Policy
+
+DEFECT_CLASSES = (
+    "advertising",
+    "web_residue",
+    "mojibake",
+    "toxic",
+    "privacy",
+    "truncated",
+    "repetition",
+    "incoherent",
+    "foreign_language",
+    "navigation",
+)
+
+
+class Config(StepConfig):
+    """What is drawn, and by which policy it is going to be judged; the plan is fixed here, before anyone looks."""
+
+    policy: Policy = Field(
+        default_factory=Policy, description="The gate's policy; gate and verdict take it from here."
+    )
+    look: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Number of this look at the dump; a new look draws anew and spends less alpha.",
+    )
+    sample_fraction: float = Field(
+        0.01, ge=0, le=1, description="Share of documents to draw (Ziya2: 1 %); 1.0 reads every document."
+    )
+    minimum: int = Field(
+        200, ge=1, description="Documents to draw at least, where there are so many (own choice)."
+    )
+    allowed_defects: int = Field(
+        0,
+        ge=0,
+        description="Reported defects that the plan leaves room for; more of them need more documents.",
+    )
+    seeded: int = Field(
+        300,
+        ge=0,
+        le=20000,
+        description="Known defects mixed in blind; they measure the readers. 263 found of 263 let a small corpus pass.",
+    )
+    planned_sensitivity: float = Field(
+        0.995,
+        gt=0,
+        le=1,
+        description="Share of the seeded defects that the plan expects readers to find (own choice).",
+    )
+    defects: tuple[str, ...] = Field(
+        DEFECT_CLASSES, min_length=1, description="Defect classes that are seeded."
+    )

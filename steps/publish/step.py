@@ -1,0 +1,187 @@
+"""publish: verify, write the kept rows, point the catalog to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+
+from steps.core.artifact import Artifact
+from steps.core.catalog import Catalog
+from steps.core.corpus import ROW, Corpus
+from steps.core.document import SCHEMA, text_bytes
+from steps.core.errors import DataError, VerdictRefused
+from steps.core.step import Input, PartWriter, Step, StepContext
+from steps.core.verdict import Verdict, verify, verify_corpus
+from steps.publish.config import Config
+
+CORPORA, DEDUP_INDEX = "corpora", "dedup_index"
+REASON = "takedown"
+
+
+def run(ctx: StepContext) -> None:
+    """Verify the verdict, then materialise every shard."""
+    corpus = ctx.inputs["corpus"]
+    verdict = verify(ctx.inputs["verdict"], corpus.manifest.identity.documents)
+    for name in ("sample", "labels"):
+        if ctx.inputs[name].digest != getattr(verdict, name):
+            raise VerdictRefused(f"publish: the input {name} is not the one that the verdict rests on")
+    ctx.map("publish", publish_shard, [{"shard": shard.index} for shard in ctx.corpus().shards])
+    removed = sum(part.counts.total.removed.documents for part in ctx.parts)
+    ctx.set("takedowns", removed)
+    ctx.set("gated_documents", verdict.documents)
+    ctx.set("verdict", summary(verdict))
+    for name, value in (("rate", verdict.rate), ("bound_rate", verdict.bound_rate)):
+        ctx.metric(f"gate/{name}", value)
+
+
+def summary(verdict: Verdict) -> dict[str, Any]:
+    """What people who find the corpus want to know about its verdict."""
+    return {
+        "digest": verdict.digest,
+        "policy_digest": verdict.policy_digest,
+        "limit": verdict.policy.limit,
+        "rate": verdict.rate,
+        "bound": verdict.bound,
+        "bound_rate": verdict.bound_rate,
+        "readers": list(verdict.readers),
+        "look": verdict.look,
+    }
+
+
+def publish_shard(task: dict[str, Any], part: PartWriter) -> None:
+    """One base shard's kept rows, less takedowns, as a new base shard with the signals that lay on it."""
+    shard = Corpus.open(part.inputs["corpus"]).shards[task["shard"]]
+    table = shard.read(signals=None if shard.signal_names else ())
+    if table.num_rows == 0:
+        return
+    gone = taken_down(part.config, table["doc_id"].to_pylist(), table["url"].to_pylist())
+    sizes = text_bytes(table["text"])
+    rows = table[ROW].to_numpy(zero_copy_only=False)
+    groups = zip(table["source"].to_pylist(), table["language"].to_pylist(), strict=True)
+    for i, (source, language) in enumerate(groups):
+        place = (source or "", language or "")
+        part.count.add_input(*place, 1, int(sizes[i]))
+        if not gone[i]:
+            part.count.add_kept(*place, 1, int(sizes[i]))
+            continue
+        part.count.add_removed(REASON, *place, 1, int(sizes[i]))
+        part.ledger.add(
+            rule=REASON,
+            shard=shard.sha256,
+            row=int(rows[i]),
+            bytes=int(sizes[i]),
+            doc_id=table["doc_id"][i].as_py(),
+            source=place[0],
+            language=place[1],
+        )
+    kept = table.filter(pa.array(~gone))
+    if kept.num_rows == 0:
+        return
+    origin = pa.StructArray.from_arrays(
+        [
+            pa.array([shard.sha256] * kept.num_rows, pa.string()),
+            kept[ROW].combine_chunks().cast(pa.int64()),
+        ],
+        fields=list(SCHEMA.field("origin").type),
+    )
+    at = kept.schema.get_field_index("origin")
+    written = kept.set_column(at, SCHEMA.field("origin"), origin)
+    columns = [field.name for field in SCHEMA]
+    signals = kept.select(shard.signal_names) if shard.signal_names else None
+    part.put_shard(shard.index, written.select(columns).cast(SCHEMA), signals)
+
+
+def taken_down(config: Config, doc_ids: Iterable[str], urls: Iterable[str]) -> np.ndarray:
+    """Which documents the takedown list names, as a bool array."""
+    sets: dict[str, set[str]] = {"doc_id": set(), "url": set(), "domain": set()}
+    for entry in config.takedowns:
+        kind, _, value = entry.partition(":")
+        sets[kind].add(value.lower() if kind == "domain" else value)
+    return np.array(
+        [
+            doc_id in sets["doc_id"] or url in sets["url"] or _on_domain(url or "", sets["domain"])
+            for doc_id, url in zip(doc_ids, urls, strict=True)
+        ],
+        dtype=bool,
+    )
+
+
+def _on_domain(url: str, domains: set[str]) -> bool:
+    if not domains:
+        return False
+    try:
+        labels = (urlsplit(url).hostname or "").split(".")
+    except ValueError:  # a broken IPv6 literal
+        return False
+    return any(".".join(labels[i:]) in domains for i in range(len(labels)))
+
+
+def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
+    """Enter the corpus and its de-duplication index into the catalog; nothing without a run. Idempotent.
+
+    The verdict is verified once more, for a committed artifact may be older than the signing key. Raises DataError if
+    another dump was published since the de-duplication, which must then be repeated against the new index.
+    """
+    if not run:
+        return
+    verdict = verify_corpus(artifact)
+    name, dump = run["recipe"]["name"], run["dump"]
+    catalog = Catalog(artifact.store)
+    gated = artifact.input("corpus")
+    if gated.files("dedup_index"):
+        catalog.update(DEDUP_INDEX, lambda value: with_index(value, gated, name, dump))
+    entry = {
+        "corpus": artifact.ref,
+        "documents": artifact.manifest.identity.documents,
+        "kept": artifact.manifest.identity.counts.total.kept.documents,
+        "verdict": artifact.input("verdict").ref,
+        "policy_digest": verdict.policy_digest,
+        "readers": list(verdict.readers),
+        "bound": verdict.bound,
+    }
+
+    def publish(corpora: dict[str, Any]) -> dict[str, Any]:
+        here = corpora.setdefault(name, {"latest": dump, "dumps": {}})
+        if here["dumps"].get(dump) != entry:
+            here["dumps"][dump] = json.loads(json.dumps(entry))
+            here["latest"] = dump
+        return corpora
+
+    catalog.update(CORPORA, publish)
+
+
+def with_index(value: dict[str, Any], gated: Artifact, name: str, dump: str) -> dict[str, Any]:
+    """The catalog's live indexes with this dump's; the one of an earlier publication of the dump is replaced."""
+    live = value.setdefault("live", [])
+    mine = {"corpus": name, "dump": dump, "ref": gated.ref}
+    if mine in live:
+        return value
+    compared = {
+        gated.manifest.identity.payload.inputs[i] for i in gated.input_names() if i.startswith("index.")
+    }
+    others = [entry for entry in live if (entry["corpus"], entry["dump"]) != (name, dump)]
+    unseen = [entry for entry in others if entry["ref"].rpartition("@")[2] not in compared]
+    if unseen:
+        names = ", ".join(f"{entry['corpus']}/{entry['dump']}" for entry in unseen)
+        raise DataError(
+            f"{names} was published since this dump was compared with what is published; trigger a new run, "
+            "which de-duplicates against it and reuses every earlier stage"
+        )
+    value["live"] = [*others, mine]
+    return value
+
+
+STEP = Step(
+    name="publish",
+    version=1,
+    config=Config,
+    run=run,
+    inputs=(Input("corpus"), Input("sample"), Input("labels"), Input("verdict")),
+    makes="corpus",
+    after_commit=point_catalog,
+)
