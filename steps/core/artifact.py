@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ class Files:
         if path.exists():
             return path
         directory.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(path.suffix + ".part")
+        # workers of one step may fetch the same file at once
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
         self.store.download(f"{self.folder}/{entry.object_name}", temporary)
         with temporary.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
