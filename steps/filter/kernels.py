@@ -120,7 +120,7 @@ def count_spans(data, start, end, classes):
                 row[DIGITS] += 1
             if (flags & PUNCTUATION) != 0:
                 row[PUNCTUATIONS] += 1
-            if (flags & (LETTER | DIGIT | SPACE | MARK | PUNCTUATION | OTHER_NUMBER)) == 0:
+            if point > 0x7F and (flags & (LETTER | DIGIT | SPACE | MARK | PUNCTUATION | OTHER_NUMBER)) == 0:
                 row[SPECIALS] += 1
             if (flags & HAN) != 0:
                 row[HANS] += 1

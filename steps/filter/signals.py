@@ -21,6 +21,7 @@ from steps.text.unicode_tables import classes
 SHORT_LINE = 30  # characters [FineWeb]
 LONG_LINE = 200  # characters [mC4]
 PATTERN_BYTES = 65_536  # of a line that patterns look at
+MIN_TOKENS = 300  # of a document, below which one word must not be a large share
 DECIMALS = 6  # signals are stored as they are judged; rounding keeps libm's last bit out
 
 
@@ -207,7 +208,7 @@ def _document_signals(
         "characters": characters,
         "tokens": tokens,
         "words": column(k.WORDS),
-        "han_share": _share(column(k.HANS), column(k.LETTERS)),
+        "han_share": _share(column(k.HANS), tokens),
         "lines": lines,
         "mean_line_characters": _share(characters, lines),
         "sentences": sentences,
@@ -315,6 +316,6 @@ def _add_measure(
     paragraph[name] = by_line
     paragraph[f"{name}_per_100"] = 100 * by_line / np.maximum(paragraph["tokens"], 20)
     total = np.bincount(parent, weights=by_line, minlength=documents)
-    document[f"{name}_per_1000"] = 1000 * total / np.maximum(document["tokens"], 100)
-    with_hit = np.bincount(parent, weights=by_line > 0, minlength=documents)
+    document[f"{name}_per_1000"] = 1000 * total / np.maximum(document["tokens"], MIN_TOKENS)
+    with_hit = np.bincount(parent, weights=by_line >= 1, minlength=documents)
     document[f"{name}_lines"] = _share(with_hit, document["lines"])
