@@ -27,7 +27,7 @@ CHINESE = frozenset({"zh", "wuu", "yue"})
 HAN_SHARE = 0.5  # Han among letters from which a text without kana and hangul is Chinese (own choice)
 KANA_SHARE = 0.05  # Japanese prose has 30-60 % kana; Chinese pages have it in names only
 
-_NOISE = regex.compile(r"https?://\S+|www\.\S+|\S+@\S+|[\p{N}\p{S}\p{C}\p{Z}_]+")
+_NOISE = regex.compile(r"https?://[!-~]+|www\.[!-~]+|[!-~]+@[!-~]+|[\p{N}\p{S}\p{C}\p{Z}_]+")
 _HAN = regex.compile(r"\p{Han}")
 _KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
 _HANGUL = regex.compile(r"\p{Hangul}")
@@ -76,7 +76,7 @@ def identify(texts: Sequence[str]) -> list[Guess]:
     predict = _model().f.predict  # (line ending in \n, k, threshold, on error) -> [(probability, label), ...]
     guesses = []
     for text in texts:
-        windows = [clean for window in _windows(text) if (clean := _NOISE.sub(" ", window).strip())]
+        windows = [clean for window in _windows(text) if _LETTER.search(clean := _NOISE.sub(" ", window))]
         guesses.append(_vote(windows, [predict(window + "\n", TOP, 0.0, "replace") for window in windows]))
     return guesses
 

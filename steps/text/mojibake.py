@@ -40,6 +40,7 @@ _LOST = re.compile(
     "|[ÄÅÆÇÈÉÖ×ØÙÚÛÜÝÞß][\u0080-\u00ff]{3,}|[ãäåæçèéï][\u0080-\u00bf\u2013-\u203a\u0152-\u0192]{2}"
 )
 WHOLE_LINE_SHARE = 0.4  # of the characters; German and French prose stays below 0.1 (own measurement)
+MIN_HIGH = 6  # such letters: two Chinese characters
 MIN_GBK_LINE = 4  # Chinese characters below which a line may be valid in both readings by chance
 
 _GB2312_LEVEL_1 = re.compile(
@@ -88,7 +89,8 @@ def _repair_1252(text: str) -> tuple[str, int]:
         high = len(_HIGH.findall(line))
         if not high:
             continue
-        whole = _undo_whole_line(line) if high >= WHOLE_LINE_SHARE * len(line) else None
+        mostly = high >= MIN_HIGH and high >= WHOLE_LINE_SHARE * len(line)
+        whole = _undo_whole_line(line) if mostly else None
         if whole is not None:
             lines[number], count = whole, count + 1
         else:

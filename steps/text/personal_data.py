@@ -42,7 +42,7 @@ _IPV4 = re.compile(
     r"(?<![\w.-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\w)", re.ASCII
 )
 _VERSION_BEFORE = re.compile(
-    r"(?:version|release|build|ver|firmware|v|版本|固件|section|§)[ :：]*$", re.IGNORECASE
+    r"(?:\b(?:version|release|build|ver|firmware|v|section)|版本|固件|§)[ :：]*$", re.IGNORECASE
 )
 _IPV6 = re.compile(
     r"(?<![\w:.])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
