@@ -1,0 +1,1 @@
+"""Builds the images that DAGs and the stack run, and pins them: `python -m images.build`."""
