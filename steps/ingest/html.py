@@ -70,7 +70,7 @@ def codec_name(label: str | None) -> str | None:
 
 def _is_text_codec(name: str) -> bool:
     try:
-        return isinstance(b"".decode(name), str)
+        return isinstance(b"aa".decode(name), str)
     except (LookupError, UnicodeError, AssertionError):
         return False
 

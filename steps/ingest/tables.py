@@ -63,9 +63,11 @@ def _lines(path: Path, limit: int) -> Iterator[tuple[bytes, int, tuple[str, str]
     """Non-empty lines with their size; one longer than ``limit`` is skipped to its end without being held."""
     rest, dropped = b"", 0
     with open_compressed(path) as stream:
+        # read1 hands out what was decompressed before a break; read would lose up to a whole chunk
+        read = getattr(stream, "read1", stream.read)
         while True:
             try:
-                chunk = stream.read(CHUNK)
+                chunk = read(CHUNK)
             except _READ_ERRORS as error:
                 detail = str(error).strip() or type(error).__name__
                 yield rest, len(rest) + dropped, ("truncated_object", f"after what could be read: {detail}")

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from demo.archives import Capture, damage_member, write_archive
+from steps.ingest.archive import read_archive
+from steps.ingest.records import RawRecord, Skipped
+
+LIMIT = 1 << 20
+DATE = "2026-01-05T00:00:00Z"
+
+
+def read(path: Path, limit: int = LIMIT) -> list[RawRecord]:
+    return list(read_archive(path, limit, Skipped()))
+
+
+def fate(record: RawRecord) -> str:
+    return "document" if record.payload is not None else record.removed or f"broken:{record.broken}"
+
+
+def captures(count: int = 5) -> list[Capture]:
+    return [
+        Capture(f"https://example.org/{n}", DATE, f"<html><body><p>Page {n}</p></body></html>".encode() * 40)
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "a.warc.gz"
+    write_archive(path, captures(), wet=False)
+    return path
+
+
+def test_records_are_read_from_every_compression(archive: Path, tmp_path: Path) -> None:
+    plain = gzip.decompress(archive.read_bytes())
+    forms = {
+        "plain.warc": plain,
+        "whole.warc.gz": gzip.compress(plain),
+        "whole.warc.zst": zstandard.ZstdCompressor().compress(plain),
+    }
+    expected = [(r.row, r.url, r.payload) for r in read(archive)]
+    assert len(expected) == 5
+    for name, data in forms.items():
+        (tmp_path / name).write_bytes(data)
+        assert [(r.row, r.url, r.payload) for r in read(tmp_path / name)] == expected, name
+
+
+def test_what_is_no_document_has_its_reason(tmp_path: Path) -> None:
+    page = b"<p>x</p>"
+    kinds = {
+        "http_status": Capture("https://e.org/1", DATE, page, status="404 Not Found"),
+        "content_type": Capture("https://e.org/2", DATE, b"\x89PNG", media="image/png"),
+        "revisit": Capture("https://e.org/3", DATE, b"", record_type="revisit"),
+        "empty_body": Capture("https://e.org/4", DATE, b" "),
+        "not_a_page": Capture("metadata://gnu.org/wget.log", DATE, page, record_type="resource"),
+        "document": Capture("https://e.org/6", DATE, page),
+        "broken:unknown_record_type": Capture("https://e.org/7", DATE, page, record_type="whatever"),
+    }
+    write_archive(tmp_path / "a.warc.gz", list(kinds.values()), wet=False)
+    records = read(tmp_path / "a.warc.gz")
+    assert [fate(record) for record in records] == list(kinds)
+    assert records[0].value == 404.0
+
+
+def test_reading_goes_on_after_a_destroyed_member(archive: Path) -> None:
+    whole = read(archive)
+    damage_member(archive, str(whole[2].metadata["record_id"]))
+    records = read(archive)
+    assert [fate(r) for r in records].count("document") == 4
+    broken = [r for r in records if r.broken]
+    assert len(broken) == 1 and broken[0].broken == "broken_record"
+    assert broken[0].size > 0 and "at byte" in str(broken[0].detail)
+    assert {r.url for r in records if r.payload} == {r.url for r in whole} - {whole[2].url}
+
+
+def test_reading_goes_on_after_a_damaged_header_in_a_plain_archive(archive: Path, tmp_path: Path) -> None:
+    plain = bytearray(gzip.decompress(archive.read_bytes()))
+    third = [i for i in range(len(plain)) if plain.startswith(b"WARC/1.0\r\nWARC-Type: response", i)][2]
+    plain[third : third + 4] = b"JUNK"
+    (tmp_path / "a.warc").write_bytes(plain)
+    records = read(tmp_path / "a.warc")
+    assert Counter(map(fate, records)) == {"document": 4, "broken:broken_record": 1}
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_archive_is_read_as_far_as_it_goes(archive: Path, share: float) -> None:
+    whole = read(archive)
+    data = archive.read_bytes()
+    archive.write_bytes(data[: int(len(data) * share)])
+    records = read(archive)
+    good = [r for r in records if r.payload is not None]
+    assert [(r.url, r.payload) for r in good] == [(r.url, r.payload) for r in whole[: len(good)]]
+    assert all(r.broken in ("truncated_record", "broken_record") for r in records[len(good) :])
+
+
+def test_a_decompression_bomb_is_quarantined(tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(50 << 20))
+    sent = Capture("https://e.org/bomb", DATE, bomb, headers={"Content-Encoding": "gzip"})
+    large = Capture("https://e.org/large", DATE, bytes(3 << 20))
+    write_archive(tmp_path / "a.warc.gz", [sent, large, *captures(1)], wet=False)
+    assert [fate(r) for r in read(tmp_path / "a.warc.gz")] == [
+        "broken:oversized_body",
+        "broken:oversized_record",
+        "document",
+    ]
+
+
+def test_compressed_and_wrongly_declared_bodies_are_decoded(tmp_path: Path) -> None:
+    page = b"<html><body><p>compressed</p></body></html>"
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(page), page)
+    bodies = [
+        Capture("https://e.org/1", DATE, gzip.compress(page), headers={"Content-Encoding": "gzip"}),
+        Capture("https://e.org/2", DATE, page, headers={"Content-Encoding": "gzip"}),
+        Capture("https://e.org/3", DATE, chunked, headers={"Transfer-Encoding": "chunked"}),
+        Capture("https://e.org/4", DATE, page, headers={"Transfer-Encoding": "chunked"}),
+    ]
+    write_archive(tmp_path / "a.warc.gz", bodies, wet=False)
+    assert [record.payload for record in read(tmp_path / "a.warc.gz")] == [page] * 4
+
+
+def test_wet_records_are_texts(tmp_path: Path) -> None:
+    sent = Capture("https://e.org/1", DATE, "第一行\n第二行\n".encode(), record_type="conversion")
+    write_archive(tmp_path / "a.warc.wet.gz", [sent], wet=True)
+    (record,) = read(tmp_path / "a.warc.wet.gz")
+    assert (record.content_type, record.payload) == ("text/plain", "第一行\n第二行\n".encode())
+
+
+def test_a_file_that_is_no_archive_is_one_broken_record(tmp_path: Path) -> None:
+    (tmp_path / "a.warc").write_bytes(b"just some text\n")
+    (tmp_path / "b.arc").write_bytes(b"filedesc://x.arc 0.0.0.0 20050614070144 text/plain 77\n1 0 X\n")
+    (tmp_path / "empty.warc").write_bytes(b"")
+    assert [fate(r) for r in read(tmp_path / "a.warc")] == ["broken:not_an_archive"]
+    (arc,) = read(tmp_path / "b.arc")
+    assert arc.broken == "unsupported_arc" and "convert them to WARC" in str(arc.detail)
+    assert read(tmp_path / "empty.warc") == []
+
+
+@pytest.mark.data
+def test_real_archives_of_other_tools_are_read_as_far_as_they_go(shared_data: Path) -> None:
+    fates: Counter[str] = Counter()
+    files = [
+        p for p in sorted((shared_data / "crawl_native").rglob("*")) if p.is_file() and p.name != "SOURCE.txt"
+    ]
+    per_file = {}
+    for path in files:
+        per_file[path.name] = Counter(fate(record) for record in read(path, 16 << 20))
+        fates += per_file[path.name]
+    assert len(files) == 67
+    assert fates["document"] == 301
+    assert fates["revisit"] == 147
+    assert fates["broken:unsupported_arc"] == 10
+    assert sum(count for name, count in fates.items() if name.startswith("broken:")) == 30
+    assert per_file["clipped.warc.gz"] == {"broken:truncated_record": 1}
+    assert per_file["example-trunc.warc"] == {"document": 1, "broken:broken_record": 1}
+    assert per_file["clueweb-quirk.warc.gz"] == {"document": 29}
+    assert per_file["warcfile.warc.lz4"] == per_file["warcfile.warc"] == {"document": 16}
