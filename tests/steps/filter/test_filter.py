@@ -1,0 +1,159 @@
+"""filter as a step: what is kept, what the ledger says, what is carried, what stops it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.core.config import Runtime
+from steps.core.corpus import Corpus
+from steps.core.errors import DataError
+from steps.core.step import Outcome, run_step
+from steps.filter.rules import rebuild
+from tests.steps.documents import make_corpus
+
+FILE = yaml.safe_load((Path(__file__).parent / "rule_cases.yaml").read_text(encoding="utf-8"))
+GOOD = FILE["good"]
+SPAM = "厂家直销，全场包邮，立即购买！"
+
+
+def run(root: Path, corpus: Outcome, workers: int = 1, **config: object) -> Outcome:
+    return run_step(
+        "filter",
+        config=config,
+        inputs={"corpus": corpus.ref},
+        root=f"file://{root}",
+        runtime=Runtime(workers=workers),
+    )
+
+
+def ledger(outcome: Outcome) -> list[dict]:
+    return [r for e in outcome.artifact.files("ledger") for r in outcome.artifact.read_table(e).to_pylist()]
+
+
+def texts(outcome: Outcome) -> list[str]:
+    return [
+        t for shard in Corpus.open(outcome.artifact).shards for t in shard.read(["text"])["text"].to_pylist()
+    ]
+
+
+def shards() -> list[list[dict]]:
+    good, lines = {"text": GOOD["zh"], "language": "zh"}, GOOD["zh"].split("\n")
+    edited = {"text": "\n".join([lines[0], SPAM, *lines[1:]]), "language": "zh"}
+    inside = {"text": GOOD["zh"] + "你这个傻逼，滚蛋！", "language": "zh"}
+    short = {"text": "太短。", "language": "zh"}
+    english = {"text": GOOD["en"], "language": "en", "source": "books"}
+    return [[good, short, edited], [english, inside], []]
+
+
+def test_documents_lines_and_sentences_go_and_the_ledger_says_which(tmp_path: Path) -> None:
+    made = run(tmp_path, make_corpus(tmp_path, shards()))
+    assert texts(made) == [GOOD["zh"], GOOD["zh"], GOOD["en"], GOOD["zh"]]
+    dropped, line, sentence = sorted(ledger(made), key=lambda r: r["level"])
+    assert (dropped["rule"], dropped["row"], dropped["action"]) == ("d01_min_length_zh_v1", 1, "removed")
+    assert dropped["value"] == 3 and dropped["bytes"] == 9 and "d05_sentences_zh_v1" in dropped["detail"]
+    source = shards()[0][2]["text"].encode()
+    assert source[line["start"] : line["end"]].decode() == SPAM
+    assert (line["rule"], line["action"], line["bytes"]) == (
+        "p13_advertising_v1",
+        "edited",
+        len(SPAM.encode()),
+    )
+    assert (sentence["rule"], sentence["level"]) == ("s01_abuse_v1", "sentence")
+    source = shards()[1][1]["text"].encode()
+    assert source[sentence["start"] : sentence["end"]].decode() == "你这个傻逼，滚蛋！"
+    counts = made.counts
+    assert counts.removed_by["d01_min_length_zh_v1"].documents == 1
+    assert counts.total.kept.bytes - counts.total.written.bytes == len(
+        (SPAM + "\n你这个傻逼，滚蛋！").encode()
+    )
+
+
+def test_one_and_two_workers_give_the_same_bytes(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path, shards())
+    assert run(tmp_path / "a", corpus).digest == run(tmp_path / "b", corpus, workers=2).digest
+
+
+def test_kept_rows_point_to_where_they_came_from_and_carry_their_signals(tmp_path: Path) -> None:
+    rows = [
+        {"text": text, "language": "zh", "_signals": {"perplexity": float(n), "quality": f"q{n}"}}
+        for n, text in enumerate(["太短。", GOOD["zh"], GOOD["zh"] + "好。"])
+    ]
+    base = make_corpus(tmp_path, [rows])
+    made = run(tmp_path, base)
+    shard = Corpus.open(made.artifact).shards[0]
+    table = shard.read(["origin"], signals=["perplexity", "quality", "rule_characters"]).to_pylist()
+    sha = Corpus.open(base.artifact).shards[0].sha256
+    assert [row["origin"] for row in table] == [{"shard": sha, "row": 1}, {"shard": sha, "row": 2}]
+    assert [(row["perplexity"], row["quality"]) for row in table] == [(1.0, "q1"), (2.0, "q2")]
+    assert table[0]["rule_characters"] == len(GOOD["zh"].replace("\n", ""))
+    stored = made.artifact.read_table(made.artifact.files("rule_signals")[0]).to_pylist()
+    assert [(r["row"], r["rule"], r["rule_characters"] > 0) for r in stored] == [
+        (0, "d01_min_length_zh_v1", True),
+        (1, None, True),
+        (2, None, True),
+    ]
+    again = run(tmp_path, made)
+    assert Corpus.open(again.artifact).shards[0].signal_names == shard.signal_names
+
+
+def test_an_exempt_kind_is_left_alone(tmp_path: Path) -> None:
+    text = GOOD["zh"] + "\nfunction() { var a = {}; if (a) { b({}); } else { c({}); } }" * 3
+    corpus = make_corpus(tmp_path, [[{"text": text, "language": "zh", "source": "wiki"}]])
+    only = {"max_source_loss": 1.0}
+    assert run(tmp_path, corpus, **only).counts.removed_by.keys() == {"d22_curly_brackets_v1"}
+    kept = run(tmp_path, corpus, source_kinds={"wiki": "code"}, **only)
+    assert texts(kept) == [text]
+
+
+def test_a_wiped_out_source_stops_the_step_and_is_named(tmp_path: Path) -> None:
+    rows = [{"text": f"太短 {n}", "language": "zh", "source": "tiny"} for n in range(30)]
+    rows += [{"text": GOOD["zh"], "language": "zh", "source": "good"}]
+    corpus = make_corpus(tmp_path, [rows])
+    with pytest.raises(DataError, match=r"wipe_out: the rules drop 30 of 30 documents of source tiny"):
+        run(tmp_path, corpus)
+    allowed = run(tmp_path, corpus, wipe_out_allowed=["tiny"])
+    assert allowed.counts.total.kept.documents == 1
+
+
+def test_the_report_tells_unique_from_overlapping_removals(tmp_path: Path) -> None:
+    rows = [
+        {"text": "太短。", "language": "zh", "doc_id": "both"},
+        {"text": "太短。但是有两句。", "language": "zh", "doc_id": "one"},
+        {"text": GOOD["zh"] + "\n" + SPAM, "language": "zh", "doc_id": "edited"},
+    ]
+    made = run(tmp_path, make_corpus(tmp_path, [rows]))
+    table = {r["rule"]: r for r in json.loads(made.artifact.read_bytes(made.artifact.file("rules.json")))}
+    short = table["d01_min_length_zh_v1"]
+    assert (short["documents"], short["unique_documents"], short["overlapping_documents"]) == (2, 0, 2)
+    assert short["bytes"] == len("太短。太短。但是有两句。".encode()) and short["samples"] == ["both", "one"]
+    assert table["d05_sentences_zh_v1"]["attributed_documents"] == 0
+    spam = table["p13_advertising_v1"]
+    assert (spam["spans"], spam["edited_documents"], spam["samples"]) == (1, 1, ["edited"])
+    assert table["d02_max_length_v1"]["documents"] == 0
+
+
+def test_a_document_too_large_is_set_aside(tmp_path: Path) -> None:
+    rows = [{"text": GOOD["zh"], "language": "zh"}] * 30 + [{"text": "长" * 2000, "language": "zh"}]
+    made = run(tmp_path, make_corpus(tmp_path, [rows]), max_document_bytes=2048)
+    assert made.counts.quarantined_by["document_too_large"].documents == 1
+    assert made.counts.total.kept.documents == 30
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a b", "", "c", "d e f"]), st.booleans()), min_size=1, max_size=8))
+def test_rebuilding_drops_lines_and_keeps_the_others_in_order(lines: list[tuple[str, bool]]) -> None:
+    text = "\n".join(line for line, _ in lines).encode()
+    spans, at = [], 0
+    for line, gone in lines:
+        if gone and line:
+            spans.append((at, at + len(line)))
+        at += len(line) + 1
+    start, end = np.array([s for s, _ in spans], np.int64), np.array([e for _, e in spans], np.int64)
+    out = rebuild(text, start, end).decode().split("\n")
+    assert [line for line in out if line] == [line for line, gone in lines if line and not gone]

@@ -1,0 +1,165 @@
+"""Signals and matches against obvious Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steps.filter import kernels, matcher
+from steps.filter.config import Config
+from steps.filter.names import signal_names
+from steps.filter.signals import compile_words, measure
+from steps.text import unicode_tables as u
+from steps.text.segment import text_buffers
+
+FLAGS = u.classes()
+WORDS = st.lists(st.text(st.sampled_from("abA中文1 "), min_size=1, max_size=4), min_size=1, max_size=6)
+
+
+def spans_of(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    data, offsets = text_buffers(pa.array(texts, pa.large_string()))
+    return data, offsets[:-1], offsets[1:]
+
+
+def fold(text: str) -> str:
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+@given(WORDS, st.lists(st.text(st.sampled_from("abAB中文1 ."), max_size=20), max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_the_automaton_finds_what_a_search_at_every_place_finds(words: list[str], texts: list[str]) -> None:
+    words = sorted({fold(word) for word in words})
+    data, start, end = spans_of(texts)
+    hits = matcher.scan(matcher.build(words), data, start, end)
+    found = {
+        (int(span), int(at - start[span]), words[word], bool(whole))
+        for at, word, span, whole in zip(*hits, strict=True)
+    }
+    expected = set()
+    for n, text in enumerate(texts):
+        raw = text.encode()
+        folded = fold(text).encode()
+        for word in words:
+            w = word.encode()
+            for at in range(len(raw) - len(w) + 1):
+                if folded[at : at + len(w)] == w:
+                    alnum = lambda b: bytes([b]).isalnum()  # noqa: E731
+                    left = at > 0 and alnum(raw[at]) and alnum(raw[at - 1])
+                    stop = at + len(w)
+                    right = stop < len(raw) and alnum(raw[stop - 1]) and alnum(raw[stop])
+                    expected.add((n, at, word, not (left or right)))
+    assert found == expected
+    assert len(hits.start) == len(expected)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12), st.integers(1, 5)), max_size=12, unique=True)
+)
+def test_the_longest_match_from_the_left_wins(spans: list[tuple[int, int, int]]) -> None:
+    group, start, length = (
+        np.array(c, np.int64) for c in (zip(*spans, strict=True) if spans else ((), (), ()))
+    )
+    kept = matcher.outermost(group, start, start + length)
+    expected = []
+    for g in (0, 1):
+        reach = -1
+        mine = sorted(
+            (i for i in range(len(spans)) if spans[i][0] == g), key=lambda i: (spans[i][1], -spans[i][2])
+        )
+        for i in mine:
+            if spans[i][1] >= reach:
+                expected.append(i)
+                reach = spans[i][1] + spans[i][2]
+    assert kept.tolist() == sorted(expected)
+
+
+def is_(char: str, flag: int) -> bool:
+    return bool(FLAGS[ord(char)] & flag)
+
+
+@given(st.text(st.sampled_from('aB9 中あ。，.…—#{}$★【】\ufffd"-•'), min_size=1, max_size=40))
+@settings(max_examples=400, deadline=None)
+def test_counts_of_a_line_equal_slow_counts(line: str) -> None:
+    data, start, end = spans_of([line])
+    row = dict(zip(kernels.COLUMNS, kernels.count_spans(data, start, end, FLAGS)[0].tolist(), strict=True))
+    assert row["characters"] == len(line)
+    assert row["letters"] == sum(is_(c, u.LETTER) for c in line)
+    assert row["upper"] == line.count("B")
+    assert row["digits"] == line.count("9")
+    assert row["spaces"] == line.count(" ")
+    assert row["han"] == line.count("中")
+    assert row["hashes"] == line.count("#")
+    assert row["replacement"] == line.count("\ufffd")
+    assert row["special"] == line.count("★") + line.count("\ufffd")
+    assert row["curly"] == (0 if "$" in line else line.count("{") + line.count("}"))
+    assert row["ascii"] == sum(0x20 < ord(c) < 0x80 for c in line)
+    inside = 0
+    for part in line.split("【")[1:]:
+        inside += len(part.partition("】")[0]) if "】" in part else 0
+    assert row["lenticular"] == inside
+
+
+def document(text: str, language: str = "en") -> dict[str, float]:
+    found = measure(pa.array([text]), [language], compile_words(Config()))
+    return {name: float(value[0]) for name, value in found.document.items()}
+
+
+def test_signals_of_a_small_text_are_those_that_one_counts() -> None:
+    text = "The cat sat on THE mat. It was late...\n- one\n- two\n\nThe cat sat on THE mat. It was late..."
+    found = document(text)
+    assert found["lines"] == 4 and found["sentences"] == 6
+    assert found["bullet_lines"] == 0.5 and found["ellipsis_lines"] == 0.5
+    assert found["punctuated_lines"] == 0.5 and found["duplicate_lines"] == 0.25
+    assert found["tokens"] == 22 and found["words"] == 22
+    assert found["caps_words"] == pytest.approx(2 / 22, abs=1e-6)
+    assert found["duplicate_sentences"] == pytest.approx(2 / 6, abs=1e-6)
+    assert found["stop_words"] == 0  # Gopher's list is lower case, and "the" stands here as The and THE
+
+
+def test_fenced_code_and_formulas_are_left_out() -> None:
+    prose = "这里是正文，讲的是怎样写程序。\n接着还有一行正文，说明结果。"
+    code = "\n```c\nint main() { return 0; }\nfor (;;) { }\n```\n$$\n\\frac{a}{b}\n$$\n"
+    assert document(prose + code, "zh")["code_lines"] == pytest.approx(7 / 9, abs=1e-6)
+    for name in ("characters", "tokens", "han_share", "curly_share", "duplicate_5_gram", "entropy"):
+        assert document(prose + code, "zh")[name] == document(prose, "zh")[name]
+    unclosed = document(prose + "\n```\nint main() { return 0; }", "zh")
+    assert unclosed["code_lines"] == 0 and unclosed["curly_share"] > 0
+
+
+def test_words_count_once_per_category_and_by_weight() -> None:
+    config = Config(
+        word_lists=[{"category": "loan", "words": {"贷款": 1, "无抵押贷款": 4}}],
+        patterns=[{"name": "code", "anchors": ["wx"], "expressions": [r"wx\d+"]}],
+        rules=Config().model_dump()["rules"][:1],
+    )
+    found = measure(
+        pa.array(["他要贷款。有人说无抵押贷款好。加wx123。\n第二行"]), ["zh"], compile_words(config)
+    )
+    assert found.paragraph["loan"].tolist() == [5, 0]
+    assert found.sentence["loan"].tolist() == [1, 4, 0, 0]
+    assert found.sentence["code"].tolist() == [0, 0, 1, 0]
+    assert found.document["loan_lines"].tolist() == [0.5]
+    assert found.document["loan_per_1000"].tolist() == [pytest.approx(1000 * 5 / 300, abs=1e-6)]
+
+
+def test_every_named_signal_is_measured_and_a_batch_equals_its_documents() -> None:
+    config, words = Config(), compile_words(Config())
+    texts = [
+        "第一篇。有两句话。\n第二行",
+        "",
+        "Second text here, with words. Buy now!\n\n<div>x</div>",
+        "\n \n",
+    ]
+    languages = ["zh", "zh", "en", "en"]
+    whole = measure(pa.array(texts), languages, words)
+    names = config.measures()
+    assert set(whole.document) | {"left_characters", "lost_share"} == signal_names("document", names)
+    assert set(whole.paragraph) == signal_names("paragraph", names)
+    assert set(whole.sentence) == signal_names("sentence", names)
+    for i, text in enumerate(texts):
+        alone = measure(pa.array([text]), [languages[i]], words)
+        for name, value in alone.document.items():
+            assert value[0] == whole.document[name][i], name
