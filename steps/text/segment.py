@@ -86,11 +86,12 @@ def _lines(data, offsets, classes, parent, start, end):
         at, stop = offsets[document], offsets[document + 1]
         while at < stop:
             first, blank = at, True
-            while at < stop and data[at] != NEWLINE:
+            while at < stop and data[at] != NEWLINE and blank:
                 point, size = decode(data, at, stop)
-                if (classes[point] & SPACE) == 0:
-                    blank = False
+                blank = (classes[point] & SPACE) != 0
                 at += size
+            while at < stop and data[at] != NEWLINE:
+                at += 1
             if not blank:
                 if count < len(parent):
                     parent[count], start[count], end[count] = document, first, at
