@@ -28,5 +28,5 @@ with DAG(
     params={"corpus": CORPUS, **pipeline_params("continual_pretraining", "demo_training")},
     tags=["tokenmill"],
     doc_md=__doc__,
-):
+) as dag:
     pipeline_tasks("continual_pretraining", {"plan": {"inlets": [APPROVED_CORPUS]}})

@@ -7,12 +7,12 @@ starts the training. `await_review` waits for people where the recipe says `revi
 from __future__ import annotations
 
 from airflow.sdk import DAG, PartitionedAssetTimetable
-from plugins.review import AwaitReview
-from plugins.verdict import CheckVerdict
 
 from dags.pipeline import DEFAULT_ARGS, START, pipeline_tasks
 from plugins.params import pipeline_params
 from plugins.publishing import APPROVED_CORPUS, CRAWL_DUMP
+from plugins.review import AwaitReview
+from plugins.verdict import CheckVerdict
 
 with DAG(
     "data_factory",
@@ -25,7 +25,7 @@ with DAG(
     params=pipeline_params("data_factory", "demo_factory"),
     tags=["tokenmill"],
     doc_md=__doc__,
-):
+) as dag:
     tasks = pipeline_tasks(
         "data_factory",
         {

@@ -18,5 +18,5 @@ with DAG(
     params=pipeline_params("language_models", "demo_language_models"),
     tags=["tokenmill"],
     doc_md=__doc__,
-):
+) as dag:
     pipeline_tasks("language_models")

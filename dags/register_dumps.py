@@ -39,7 +39,7 @@ with DAG(
     max_active_runs=1,
     tags=["tokenmill"],
     doc_md=__doc__,
-):
+) as dag:
 
     @task(inlets=[CRAWL_DUMP], outlets=[CRAWL_DUMP], retries=3)
     def register(*, outlet_events: Any = None, asset_state_store: Any = None) -> list[str]:

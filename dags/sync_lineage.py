@@ -22,7 +22,7 @@ with DAG(
     max_active_runs=1,
     tags=["tokenmill"],
     doc_md=__doc__,
-):
+) as dag:
 
     @task(retries=2)
     def deliver() -> dict[str, int]:

@@ -15,6 +15,7 @@ from demo.services import ROOT, write_private
 
 _ENDED = ("success", "failed")
 _POLL_SECONDS = 1.5
+_PARTITIONED = ("data_factory", "continual_pretraining")  # Airflow refuses a partition key for others
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Runs:
     def _start(self, wanted: Wanted) -> str:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         run_id = f"demo__{wanted.dump}__{stamp}"
-        self.api.trigger(wanted.dag, run_id, {"recipe": wanted.recipe, "dump": wanted.dump}, wanted.dump)
+        key = wanted.dump if wanted.dag in _PARTITIONED else None
+        self.api.trigger(wanted.dag, run_id, {"recipe": wanted.recipe, "dump": wanted.dump}, key)
         self.screen.say(f"{wanted.dag}: started for dump {wanted.dump}, recipe {wanted.recipe}")
         return run_id
 

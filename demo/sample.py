@@ -81,16 +81,24 @@ def removals(
 ) -> list[tuple[dict[str, Any], str]]:
     """Each record with the stage that removed it, or "" where it is there at the end.
 
-    ``kept``: per stage, the texts by URL that it left. Records of one URL are told apart by their order.
+    ``kept``: per stage, the texts by URL that it left. Records of one URL are told apart by their order. Of an
+    original and its copies, the one that stayed counts as the original.
     """
     by_url: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in records:
         by_url[record["url"]].append(record)
-    return [
+    fates = [
         (record, next((stage for stage in _STAGES if number >= len(kept[stage].get(url, ()))), ""))
         for url, group in by_url.items()
         for number, record in enumerate(group)
     ]
+    # De-duplication keeps the better one of a pair, which may be the copy: the pair counts, not which of them.
+    originals = {record["url"]: i for i, (record, fate) in enumerate(fates) if fate == "deduplicate"}
+    for i, (record, fate) in enumerate(fates):
+        if record["copy_of"] and not fate and record["copy_of"] in originals:
+            original = originals.pop(record["copy_of"])
+            fates[i], fates[original] = (record, "deduplicate"), (fates[original][0], "")
+    return fates
 
 
 def _kept(reference: str) -> dict[str, list[str]]:

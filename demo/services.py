@@ -264,6 +264,7 @@ class Services:
             "TOKENMILL_ROOT": f"s3://{BUCKETS[0]}",
             "TOKENMILL_INBOX": f"s3://{BUCKETS[1]}",
             "TOKENMILL_RUNNER": self.runner,
+            "TOKENMILL_GIT": git_commit(),
             "TOKENMILL_MLFLOW_URL": self.mlflow_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
         }
@@ -329,6 +330,15 @@ class Services:
                         f"s3 makes no bucket ({type(error).__name__}); see {self.state}/logs/s3.log"
                     ) from None
                 time.sleep(0.5)
+
+
+def git_commit() -> str:
+    """The checkout's commit, `-dirty` where files differ from it, empty where this is no checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+    return ""
 
 
 def free_ports(count: int) -> list[int]:

@@ -21,7 +21,7 @@ def pipeline_params(dag: str, recipe: str) -> dict[str, Param]:
     A setting left empty keeps the recipe's value; what the form does not offer is set in the recipe.
     ``recipe``: name of the default recipe, which TOKENMILL_RECIPE_<DAG> overrides.
     """
-    recipe = os.environ.get(f"TOKENMILL_RECIPE_{dag.upper()}", recipe)
+    recipe = os.environ.get(f"TOKENMILL_RECIPE_{dag.upper()}") or recipe
     params = {
         "recipe": Param(
             recipe,

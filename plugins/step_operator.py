@@ -87,7 +87,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         self._remove_leftovers(labels)
         command = command_of(self._stage, context)
         self.log.info("%s", " ".join(command))
-        facts = {**run_facts(context), "TOKENMILL_IMAGE": image["Id"]}
+        pin = locked_image(self.image).context
+        facts = {**run_facts(context), "TOKENMILL_IMAGE": image["Id"], "TOKENMILL_IMAGE_CONTEXT": pin}
         environment = {**step_environment(RESULT_PATH, facts), **s3_environment()}
         self.container = self.cli.create_container(
             image=image["Id"],
@@ -275,8 +276,8 @@ def _no_image(locked: LockedImage, what: str) -> AirflowFailException:
 
 
 def _setting(name: str, default: str, step: str = "") -> str:
-    general = os.environ.get(f"TOKENMILL_STEP_{name}", default)
-    return os.environ.get(f"TOKENMILL_STEP_{name}_{step.upper()}", general) if step else general
+    own = os.environ.get(f"TOKENMILL_STEP_{name}_{step.upper()}") if step else None
+    return own or os.environ.get(f"TOKENMILL_STEP_{name}") or default
 
 
 def _epoch_seconds(stamp: str) -> int:
