@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 
 from steps.core import statistics
-from steps.core.artifact import Artifact
 from steps.core.errors import UsageError
+from steps.core.inspection import find_artifact
 from steps.core.policy import Policy
-from steps.core.store import open_store
 from steps.core.verdict import read_verdict
 from steps.gate.explain import explain_artifact
 
@@ -35,7 +34,7 @@ def execute(arguments: argparse.Namespace, root: str) -> None:
     if arguments.action == "explain":
         if not arguments.verdict:
             raise UsageError("gate explain needs the reference of a gate artifact")
-        gate = Artifact.open(arguments.verdict, open_store(root))
+        gate = find_artifact(arguments.verdict, root)
         print(explain_artifact(gate, read_verdict(gate)))
         return
     if not arguments.documents or arguments.documents < 1:

@@ -53,9 +53,8 @@ def print_forecast(
         rate = rates[stage.step]
         size = raw * rate["input_share"]
         seconds = rate["seconds"] + size / 1e6 * rate["seconds_per_mb"] / (os.cpu_count() or 1)
-        memory = rate["memory_mb"] * 1e6 + size * rate["memory_per_byte"]
         print(
-            f"{stage.section:<20} {'to do':<8} {human_bytes(size):>10} {human_bytes(memory):>10} "
+            f"{stage.section:<20} {'to do':<8} {human_bytes(size):>10} {human_bytes(rate['memory_mb'] * 1e6):>10} "
             f"{human_bytes(size * rate['disk_per_byte']):>10} {seconds:>7.0f} s"
         )
 

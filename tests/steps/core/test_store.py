@@ -69,7 +69,8 @@ def test_a_key_cannot_leave_the_root(store: Store) -> None:
 def test_catalog_changes_survive_a_race_and_keep_their_history(store: Store) -> None:
     catalog = Catalog(store)
     threads = [
-        threading.Thread(target=lambda n=n: catalog.update("corpora", lambda v: {**v, str(n): n})) for n in range(8)
+        threading.Thread(target=lambda n=n: catalog.update("corpora", lambda v: {**v, str(n): n}))
+        for n in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -89,7 +90,9 @@ def test_the_same_bytes_lie_on_s3_and_on_disk(s3_root: str, tmp_path: Path) -> N
     assert here.digest == there.digest
 
 
-def test_a_wrong_credential_ends_with_one_clear_message(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_credential_ends_with_one_clear_message(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-value")
     with pytest.raises(CredentialError, match="refused the credentials") as error:
         open_store(s3_root).create("a", b"")

@@ -14,7 +14,9 @@ def test_a_report_shows_reasons_and_samples_and_does_not_change_the_artifact(tmp
     root = f"file://{tmp_path}"
     base = run_step(MAKE, config={"max_quarantine_share": 1.0}, inputs={}, root=root)
     plain = run_step(DROP, config={}, inputs={"corpus": base.ref}, root=f"file://{tmp_path}/plain")
-    told = run_step(dataclasses.replace(DROP, report=stage_report), config={}, inputs={"corpus": base.ref}, root=root)
+    told = run_step(
+        dataclasses.replace(DROP, report=stage_report), config={}, inputs={"corpus": base.ref}, root=root
+    )
     assert told.digest == plain.digest
     (view,) = told.artifact.manifest.views
     page = told.artifact.read_bytes(view).decode()
