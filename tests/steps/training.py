@@ -117,3 +117,27 @@ def make_mix(root: Path, workers: int = 1, **changes: Any) -> Outcome:
         root=f"file://{root}",
         runtime=Runtime(workers=workers),
     )
+
+
+def make_pack(root: Path, mix: Outcome, model: Outcome, workers: int = 1, **changes: Any) -> Outcome:
+    """One stage's windows."""
+    config = {"stage": 1, "sequence_length": 32, "windows_per_file": 7} | changes
+    return run_step(
+        "pack",
+        config=config,
+        inputs={"mix": mix.ref, "model": model.ref},
+        root=f"file://{root}",
+        runtime=Runtime(workers=workers),
+    )
+
+
+def approve_all(monkeypatch: Any) -> None:
+    """Stand in for the verdict, which tests of gate and publish make for real."""
+    import steps.initialize.step
+    import steps.mix.step
+    import steps.pack.step
+    import steps.train.step
+
+    monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
+    for module in (steps.initialize.step, steps.pack.step, steps.train.step):
+        monkeypatch.setattr(module, "verify_training", lambda artifact: None)
