@@ -46,9 +46,9 @@ LANGUAGES = ("zh", "en")
 class Planted:
     """What one record of the dump is.
 
-    ``stage`` is the one that should remove it ("ingest", "preprocess", "filter", "deduplicate"), "keep" where
-    it should come through (only low quality may remove it), "edit" where it should come through without the
-    ``strings``, and
+    ``stage`` is the one by which it should be gone ("ingest", "preprocess", "filter", "deduplicate"), "keep"
+    where it should come through (only low quality may remove it), "edit" where it should come through without
+    the ``strings``, and
     "defect" where the rules will miss what is wrong with it.
     """
 

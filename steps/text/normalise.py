@@ -99,7 +99,7 @@ _SPACE_BEFORE_WIDE = re.compile(r" +(?=[，。、；：！？])(?<!^ )")
 _SPACE_AFTER_WIDE = re.compile(r" +(?<=[，。、；：！？] )(?=\S)")
 
 
-def normalise(text: str, language: str, *, simplify: str = "t2s") -> Normalised:
+def normalise(text: str, language: str, *, simplify: str = "tw2s") -> Normalised:
     """Normalise one document.
 
     ``language`` is an ISO 639 code: "zh" takes Chinese typography and ``simplify``, the OpenCC configuration
@@ -203,7 +203,7 @@ def _traditional(name: str) -> re.Pattern[str]:
     return re.compile("[" + "".join(changed) + "]")
 
 
-def to_simplified(text: str, configuration: str = "t2s") -> tuple[str, int]:
+def to_simplified(text: str, configuration: str = "tw2s") -> tuple[str, int]:
     """Traditional Chinese to Simplified by OpenCC, and how many Traditional characters were in what was converted.
 
     A text with at least 10 % Traditional characters is converted as a whole; of another one, the lines with two
