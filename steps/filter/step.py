@@ -157,7 +157,6 @@ def filter_batch(
     edits = Edits(*(column[keep[edits.document]] for column in edits))
     texts = _edited_texts(found, edits)
     rows = table["_row"].to_numpy()
-    origin = {"shard": shard.sha256}
     for i in range(table.num_rows):
         group = (sources[i], languages[i])
         part.count.add_input(*group, 1, sizes[i])
@@ -169,6 +168,7 @@ def filter_batch(
         others = [rules[n].id for n in np.flatnonzero(fired[:, i]).tolist() if n != reason[i]]
         part.ledger.add(
             rule=rule.id,
+            shard=shard.sha256,
             row=rows[i],
             doc_id=doc_ids[i],
             source=sources[i],
@@ -176,7 +176,6 @@ def filter_batch(
             value=float(found.document[rule.signal][i]),
             bytes=sizes[i],
             detail=", ".join(others) or None,
-            **origin,
         )
     _record_edits(part, config, found, edits, rows, doc_ids, sources, languages, shard)
     effects = rule_effects(rules, fired, sizes, doc_ids, edits)

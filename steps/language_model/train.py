@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -77,10 +78,10 @@ def train_pieces(
         )
     except (RuntimeError, OSError) as error:
         text = " ".join(str(error).split())
-        if "required_chars" in text:
+        if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", text):
             raise ConfigError(
                 f"vocabulary={vocabulary} is smaller than the number of characters in the corpus; "
-                f"raise it ({text:.200})"
+                f"set it to {needed[1]} at least, or lower character_coverage"
             ) from None
         raise DataError(
             f"SentencePiece cannot learn pieces from this corpus, is it too small? {text:.300}"

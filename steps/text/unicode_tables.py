@@ -89,7 +89,7 @@ def _is_ideograph(point: int) -> bool:
 def _class_of(point: int) -> int:
     char = chr(point)
     category = unicodedata.category(char)
-    flags = 0
+    flags = np.uint16(0)
     if category[0] == "L":
         flags |= LETTER
     if category in ("Lu", "Lt"):

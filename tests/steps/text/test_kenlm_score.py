@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steps.text import unicode_tables
 from steps.text.kenlm_score import normalise_lines
 from steps.text.unicode_tables import PUNCTUATION_MAP
 
@@ -54,3 +56,16 @@ def test_what_it_does_in_the_open() -> None:
 def test_documents_of_a_batch_do_not_leak_into_each_other() -> None:
     texts = ["A。", "", "二\n三", "b"]
     assert normalise_lines(texts) == [normalise_lines([text])[0] for text in texts]
+
+
+@pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the tables are of Unicode 14.0.0")
+def test_the_committed_tables_are_those_that_the_command_writes() -> None:
+    classes = unicode_tables.classes()
+    points = [*range(0x3400), *range(0xF900, 0x10000), *range(0x1D400, 0x1D800), *range(0x1F300, 0x1FB00)]
+    assert [int(classes[point]) for point in points] == [unicode_tables._class_of(point) for point in points]
+    offset, length, text = unicode_tables.scorer_map()
+    for point in points:
+        kept = int(length[point])
+        start = int(offset[point])
+        found = chr(point) if kept < 0 else text[start : start + kept].tobytes().decode()
+        assert found == unicode_tables._scorer_text(point), hex(point)
