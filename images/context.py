@@ -23,6 +23,7 @@ EPOCH = 315532800  # 1980-01-01: one time for all files, so that only their cont
 NEVER = re.compile(r"(^|/)(__pycache__|\.[^/]*)(/|$)|\.py[co]$|~$")
 # Steps look the versions of other steps' libraries up in these (`plan --dry-run`).
 STEPS = ("pyproject.toml", "requirements/all.txt", "requirements/torch.txt", "steps/**/*", "configs/**/*")
+START = ("images/__init__.py", "images/start.py")
 BUILD = ("requirements/uv.txt", "requirements/build.txt", "images/install.sh")
 
 
@@ -58,15 +59,10 @@ IMAGES = {
         ),
         Image(
             "airflow",
-            (
-                *BUILD,
-                *("requirements/airflow.txt", "pyproject.toml", "dags/**/*", "plugins/**/*", "configs/**/*"),
-                *("images/__init__.py", "images/start.py"),
-                # the core, and of the steps only what DAG forms import: kernels may change without a new Airflow
-                *("steps/__init__.py", "steps/core/**/*", "steps/*/__init__.py", "steps/*/config.py"),
-            ),
+            # all of the steps, though DAG forms import their config modules only: those may import beside them
+            (*BUILD, *STEPS, *START, "requirements/airflow.txt", "dags/**/*", "plugins/**/*"),
         ),
-        Image("services", (*BUILD, "requirements/services.txt", "images/__init__.py", "images/start.py")),
+        Image("services", (*BUILD, *START, "requirements/services.txt")),
         Image("postgres", ("images/postgres/entrypoint.sh",), pinned=False),
     )
 }

@@ -58,8 +58,8 @@ def update(values: Mapping[str, str], path: Path = ENV) -> dict[str, str]:
     """Sets ``values``, adds the passwords that are missing, keeps every other line. Returns all settings."""
     present = read(path)
     missing = {name: make() for name, make in GENERATED.items() if not present.get(name)}
-    if not present.get("DOCKER_GID"):
-        missing["DOCKER_GID"] = socket_group()
+    defaults = {"COMPOSE_PROJECT_NAME": "tokenmill", "DOCKER_GID": socket_group()}
+    missing |= {name: value for name, value in defaults.items() if not present.get(name)}
     wanted = {**missing, **values}
     old = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
     kept = [line for line in old if line.partition("=")[0].strip() not in wanted]
