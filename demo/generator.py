@@ -226,7 +226,7 @@ class Generator:
             for text in self.crawled[language][:3] if language == "zh" else []:
                 lost = text["text"].encode().decode("gb18030", "replace").replace("\ufffd", "?")
                 self.add(
-                    Item(Planted("mojibake_lost", "filter", language, [text["id"]]), text["title"], lost)
+                    Item(Planted("mojibake_lost", "preprocess", language, [text["id"]]), text["title"], lost)
                 )
 
     def not_documents(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Junk(NamedTuple):
@@ -111,7 +111,7 @@ _EMOJI = ("😀", "👍", "🌸", "🎉", "❤️", "✨")
 
 
 @lru_cache(maxsize=1)
-def _converter():  # type: ignore[no-untyped-def]
+def _converter() -> Any:
     import opencc
 
     return opencc.OpenCC("s2t")

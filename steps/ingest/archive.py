@@ -45,7 +45,8 @@ def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         starts = _STARTS.get(data[:2], _PLAIN_START)
-        offset, row, restarts = 0, 0, 0
+        offset: int | None = 0
+        row = restarts = 0
         while offset is not None and offset < size:
             file.seek(offset)
             last, error = 0, None

@@ -211,7 +211,7 @@ class Shards:
     def account(self, entry: Entry) -> None:
         """Count one record and keep its row, or say in ledger or quarantine why there is none."""
         record, source, language = entry.record, entry.settings.name, entry.language
-        where = {"shard": entry.item.sha256, "row": record.row, "bytes": record.size}
+        where: dict[str, Any] = {"shard": entry.item.sha256, "row": record.row, "bytes": record.size}
         detail = (
             f"{entry.item.key}: {record.detail}"
             if record.detail

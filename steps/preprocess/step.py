@@ -21,6 +21,8 @@ from steps.text.language import Guess, model_digest
 BATCH = 512  # documents that are classified together
 NOT_KEPT = "language_not_kept"
 EMPTY = "empty_after_normalisation"
+MOJIBAKE = "mojibake"
+MOJIBAKE_LEFT = COUNT_COLUMNS.index("mojibake_left")
 
 
 def run(context: StepContext) -> None:
@@ -106,6 +108,9 @@ class ShardWork:
             return self._quarantine(number, language, size, "preprocess_failed", detail)
         if not prepared.text.strip():
             return self._remove(number, language, size, EMPTY, None, None)
+        left = 1000 * prepared.counts[MOJIBAKE_LEFT] / len(text)
+        if left > config.max_mojibake:
+            return self._remove(number, language, size, MOJIBAKE, left, f"{left:.1f} per 1,000 characters")
         return self._keep(number, guess, size, prepared)
 
     def _keep(self, number: int, guess: Guess, size: int, prepared: Prepared) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import regex
 
@@ -59,7 +59,7 @@ def model_digest() -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _model():  # type: ignore[no-untyped-def]
+def _model() -> Any:
     import fasttext
 
     return fasttext.load_model(str(model_path()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steps.text.mojibake import count_mojibake, repair_mojibake
 
@@ -189,7 +189,7 @@ def fix_blank(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _converter(name: str):  # type: ignore[no-untyped-def]
+def _converter(name: str) -> Any:
     import opencc
 
     return opencc.OpenCC(name)

@@ -63,6 +63,15 @@ def test_text_is_repaired_made_uniform_and_masked_with_counts(tmp_path: Path) ->
     assert row["language_score"] > 0.9
 
 
+def test_text_that_lost_its_encoding_is_removed(tmp_path: Path) -> None:
+    lost = (ZH * 5).encode().decode("gb18030", "replace").replace("\ufffd", "?")
+    locked = EN + " 锟斤拷" + " and so on" * 30
+    done = preprocess(tmp_path, [[{"text": lost}, {"text": locked}, {"text": EN}]])
+    assert [d["origin"]["row"] for d in documents(done)] == [1, 2]
+    (removed,) = ledger(done)
+    assert removed["rule"] == "mojibake" and removed["value"] > 10
+
+
 def test_settings_turn_parts_off(tmp_path: Path) -> None:
     text = TRADITIONAL + "电话13812345678"
     done = preprocess(tmp_path, [[{"text": text}]], simplify="", mask_personal_data=False)
