@@ -34,6 +34,8 @@ DEFECTS = (
     "incoherent",
     "foreign_language",
     "navigation",
+    "promotion",
+    "insult",
     "coherence",
     "readability",
     "other",

@@ -18,6 +18,8 @@ DEFECT_CLASSES = (
     "incoherent",
     "foreign_language",
     "navigation",
+    "promotion",
+    "insult",
 )
 
 

@@ -78,6 +78,16 @@ def toxic(text: str, language: str) -> Score:
     return _clustered("TOXIC", text, 300, 3.0)
 
 
+def promotion(text: str, language: str) -> Score:
+    """Friendly advertising inside an article: different cues close together."""
+    return _clustered("PROMOTION", text, 200, 4.0)
+
+
+def insult(text: str, language: str) -> Score:
+    """Contempt for a person or a group: different cues close together."""
+    return _clustered("INSULT", text, 60 if language == "zh" else 130, 3.0)
+
+
 def web_residue(text: str, language: str) -> Score:
     """Markup, style, script and form residue outside of code blocks, several kinds close together."""
     return _clustered("RESIDUE", without_code(text), 400, 3.0)
@@ -327,12 +337,20 @@ DETECTORS: dict[str, Callable[[str, str], Score]] = {
     "incoherent": incoherent,
     "foreign_language": foreign_language,
     "navigation": navigation,
+    "promotion": promotion,
+    "insult": insult,
 }
 
 
 # Detectors that look for several listed phrases: RE2 counts them over whole batches 300 times faster than `re`
 # (0.06 against 20 ms per document, tests/evaluate), and only documents with two or more are read closely.
-_LISTS = {"advertising": "ADVERTISING", "toxic": "TOXIC", "web_residue": "RESIDUE"}
+_LISTS = {
+    "advertising": "ADVERTISING",
+    "toxic": "TOXIC",
+    "web_residue": "RESIDUE",
+    "promotion": "PROMOTION",
+    "insult": "INSULT",
+}
 
 
 def read_batch(texts: Sequence[str], languages: Sequence[str]) -> list[list[Finding]]:

@@ -64,6 +64,56 @@ TOXIC = {
     ),
 }
 
+PROMOTION = {
+    "zh": (
+        "说到这里想推荐一下{z}家的豆浆机，我自己一直在用的就是这款，想买的朋友可以找我拿链接，比专柜便宜两百块。",
+        "我同学开的小店最近在搞活动，提我的名字打八折，还送一份小点心，老板娘人很实在。",
+        "{z}瑜伽馆这周开班，名额只剩{n}个，感兴趣的同学早报名可以少交五百块，第一次来还送试听课。",
+        "这款面霜亲测好用，强烈推荐，有需要的人私信我，粉丝价只要{p}块，另外送小样。",
+        "顺路去他们家的店里逛逛吧，办会员卡充值五百送一百，回头客都说口碑很好。",
+        "{z}书法课正在招新学员，家长想试的话后台留言就行，报我名字能减免教材费，再送一套毛笔。",
+        "同款的锅我表哥那里也有，价格只要商场的一半，想要的人链接放在评论里，下单备注{w}还送锅铲。",
+        "感兴趣的朋友到{z}家门店试试，这个月办年卡半价，说是我介绍的还能送两次护理。",
+    ),
+    "en": (
+        "If you like this recipe, ask me for the {w} knives I swear by; use my code and they knock ten off, with a "
+        "free sample thrown in.",
+        "My neighbour runs the {w} studio round the corner, the first lesson is free, and there are only a few spots "
+        "left, so message me soon.",
+        "I have used {w} candles for years, and this week they come with a free gift; tell them I sent you.",
+        "The folks at {w} will do it for you at half the usual price until Friday, just mention my name.",
+        "The {w} workshop still has a few places, and anyone who books by Monday gets the kit at no extra cost.",
+        "My sister makes the {w} soap you see in the picture; write to me and I will send you the link, at a "
+        "fraction of the shop price.",
+        "I cannot recommend the {w} box enough: the first box is half price, and everyone who orders through this page "
+        "gets a free tote.",
+        "Use my link if you want to try {w}; the first month costs half as much, and places are going fast.",
+    ),
+}
+
+INSULT = {
+    "zh": (
+        "那帮外地人又懒又馋，个个都是骗子，就该滚回老家去。",
+        "说这话的人简直是白痴，智障一样的东西，不配做老师。",
+        "乡下人就是土包子，一辈子只配种地，别出来丢人现眼。",
+        "这群废物除了吃什么都不会，留着他们纯粹是浪费空气。",
+        "女人天生就蠢，不配当领导，回家带孩子才是正经事。",
+        "你们这种人渣不得好死，全家都是狗东西。",
+        "那种胖子只配让人笑话，死肥猪一个，看着就倒霉。",
+        "住在那片的人手脚不干净，骨子里就贱，谁也别跟他们来往。",
+    ),
+    "en": (
+        "Those people are parasites, lazy and filthy, and they should go back to where they came from.",
+        "What a pathetic moron; anyone like that is too thick to tie his own shoes.",
+        "Women are useless at this, brainless from the start, and belong back to the kitchen.",
+        "The town would be better off without them, a bunch of good-for-nothing scumbags.",
+        "Immigrants are born thieves, and their kind deserves nothing from us.",
+        "Only an idiot would listen to such a worthless, ugly half-wit.",
+        "The poor have only themselves to blame, stupid and lazy as pigs, and deserve to starve.",
+        "He is a waste of space, a disgusting lowlife, and the school would be nicer without him.",
+    ),
+}
+
 PRIVACY = {
     "zh": (
         "联系人：{z}，手机：{m}，邮箱：{w}{d}@163.com，身份证号：{i}。",

@@ -91,6 +91,114 @@ TOXIC: tuple[tuple[str, float], ...] = (
     (r"\brape (?:videos?|clips?|fantas)|\bdaily\b.{0,20}\bporn\b|\bgetting fucked\b", 1.5),
 )
 
+# Promotion in a friendly tone, inside an article: different cues close together weigh 4 or more.
+PROMOTION: tuple[tuple[str, float], ...] = (
+    (r"报我(?:的)?名字|提我(?:的)?名字|说是我介绍的|报暗号", 3),
+    (r"拿链接|发链接|链接(?:在|放)(?:评论|主页|下方)|私信我|私我|找我拿|后台留言", 2.5),
+    (r"下单|拼单|团购价|内部价|老客户价|粉丝价|友情价", 1),
+    (r"立减|减免|少交.{1,4}块|便宜.{1,4}块|打[一二三四五六七八九]折|半价|折上折|优惠价", 2),
+    (r"(?:还能|还|再|另外|可以)送|送(?:一|两|三|半|\d)(?:只|个|件|份|套|瓶|盒|年|次)|送你", 1.5),
+    (r"办(?:年|月|会员)?卡|充值|年卡|会员价", 1.5),
+    (r"老板(?:娘)?人?(?:很|特别|挺|也)(?:实在|好|厚道)|回头客|口碑(?:很|特别)好|良心商家", 1.5),
+    (
+        r"(?:去|到)(?:他们|她们|他|她)?家?(?:的)?(?:门店|店里|店铺|网店)(?:看看|试试|逛逛)|开的(?:网店|小店)|同款",
+        1.5,
+    ),
+    (r"价格只要|价钱只(?:要|有)|只要(?:一半|\S{1,4}块)|比商场|比专柜", 1.5),
+    (r"第.期(?:学员|班)|名额(?:不多|有限|只剩)|早报名|开班|试听课|招(?:第|新)", 2),
+    (r"(?:想要|想试|想买|想报名|感兴趣|有需要)的(?:朋友|同学|家长|直接|人找|人私|人链)", 2),
+    (
+        r"我(?:自己)?一直(?:用|在用|喝|吃)的?(?:是|就是)|亲测(?:好用|有效)|强烈(?:推荐|安利)|闭眼(?:入|买)",
+        1.5,
+    ),
+    (
+        r"\bmention(?:ing)? (?:this|my) (?:page|article|post|blog|name)|tell them i sent you|use my (?:link|name|code)",
+        3,
+    ),
+    (
+        r"\bcomes with a free|\bthrown in\b|\bfree (?:travel case|gift|sample|refill|tote)|\bat no extra cost\b",
+        2,
+    ),
+    (r"\bhalf (?:as much|price|the (?:usual )?price)|\bat (?:half|two thirds|a fraction) (?:of )?the", 2),
+    (
+        r"\bfirst (?:visit|lesson|month|session|box) (?:costs|is|comes)|\bknock(?:s|ed)? (?:a third|ten|half) off",
+        2,
+    ),
+    (
+        r"\buntil (?:sunday|friday|monday|saturday|the end of the (?:month|week))|\bbefore (?:friday|sunday|monday)",
+        1,
+    ),
+    (
+        r"\b(?:still )?ha(?:s|ve) (?:only )?a few (?:seats|places|spots|rooms|left)|\bplaces? (?:are|is) going fast",
+        2,
+    ),
+    (r"\b(?:signs? up|book(?:s|ing)?|orders?|subscribes?) (?:before|by|through|with|this)", 1.5),
+    (r"\beveryone who (?:signs|books|orders|joins)|\banyone who (?:signs|books|orders)", 1.5),
+    (
+        r"\b(?:write to|message|ask) me\b|\bpass on (?:his|her|their) (?:details|number)|\bsend you the link",
+        2,
+    ),
+    (r"\b(?:people|folks|team) at [A-Z]?\w+ will|\bwill do it for you\b|\bskip the hard part\b", 1.5),
+    (
+        r"\bmy (?:cousin|friend|sister|brother|uncle|neighbou?r) (?:sells|runs|makes)|\bi have used .{1,40} for years",
+        2,
+    ),
+    (
+        r"\bthis (?:month|week) (?:it|they|only)|\bi (?:can'?t|cannot) recommend .{1,40} enough|\bhighly recommend",
+        1,
+    ),
+)
+
+# Insults and contempt for people or groups: different cues close together weigh 3 or more.
+INSULT: tuple[tuple[str, float], ...] = (
+    (r"没脑子|脑残|弱智|智障|白痴|蠢货|蠢猪|废物|人渣|败类|垃圾人|狗东西|贱骨头|下贱|不要脸|臭不要脸", 2),
+    (r"丢人现眼|穷鬼|乡巴佬|土包子|死(?:胖子|肥猪|娘炮|基佬)|黑鬼|洋鬼子|臭要饭|烂人|骗子窝", 2),
+    (r"浪费(?:粮食|空气)|手脚不干净|对牛弹琴|猪狗不如|不得好死", 2),
+    (r"骨子里就?(?:坏|贱|懒)|笨手笨脚", 1.5),
+    (r"天生(?:就是?)?(?:笨|蠢|懒|坏|贱|矮人一等|低人一等)|又(?:懒|蠢|脏)又(?:懒|蠢|馋|坏|笨)", 2),
+    (
+        r"(?:这|那)(?:种|帮|群|些|号)(?:人|东西|货色|女人|男人|穷|外地|胖|废)|那个地方出来的|个个",
+        1,
+    ),
+    (r"(?:女人|女的|男人|外地人|乡下人|农村人|老头|胖子|残疾人).{0,4}(?:就是|就该|天生|只配|不配|都是)", 1),
+    (r"回家(?:做饭|带孩子|种地)", 1),
+    (
+        r"只配|不配(?:做|当|活|上|有)|就该(?:待|滚|死|饿|关)|滚(?:回|出|远)|倒霉|别出来",
+        1,
+    ),
+    (
+        r"\bborn (?:lazy|stupid|dishonest|inferior|thieves|liars|criminals)|\btoo (?:dim|stupid|dumb|thick) to\b",
+        2,
+    ),
+    (
+        r"\b(?:waste of (?:air|space|oxygen|skin))\b|\bgood[- ]for[- ]nothing|\bhad the (?:head|brains?) for\b",
+        2,
+    ),
+    (
+        r"\b(?:idiots?|morons?|imbeciles?|scumbags?|lowlifes?|retards?|half-?wits?|parasites|pigs|cockroach\w*)\b",
+        2,
+    ),
+    (
+        r"\bkept away from\b|\b(?:know|learn) their place\b|\b(?:stay in|back to) the kitchen\b|\blocked up\b",
+        1.5,
+    ),
+    (r"\bgo back to where (?:they|you|he|she) came|\bno amount of (?:schooling|education|help)", 2),
+    (
+        r"\b(?:world|street|place|country|town|school) would be (?:cleaner|better off|better|nicer) (?:if|without)",
+        2,
+    ),
+    (r"\b(?:people|anyone|folk) (?:from|like) (?:that|them|those|there)|\bthose people\b|\btheir kind\b", 1),
+    (
+        r"\b(?:women|girls|immigrants|foreigners|old people|the poor|men) (?:are|have|never|can'?t|cannot|should)\b",
+        1,
+    ),
+    (
+        r"\banyone who disagrees|\bonly get in the way|\bever change (?:them|him)|\bdeserves? (?:nothing|to starve)",
+        1,
+    ),
+    (r"\b(?:lazy|dishonest|filthy|disgusting|pathetic|worthless|ugly|stupid|useless|brainless)\b", 1),
+)
+
 # Markup, style, script and form residue: different kinds close together, 3 or more.
 RESIDUE: tuple[tuple[str, float], ...] = (
     (r"</(?:div|span|td|tr|table|li|ul|a|p|font|script|iframe|form)>", 1),

@@ -19,6 +19,7 @@ HOST_CHARS = 4000
 _SENTENCE_ZH = re.compile(r"[^。！？!?\n]{15,200}[。！？]")
 _SENTENCE_EN = re.compile(r"(?<![^\s])[A-Z][^\n]{40,300}?[.!?](?=\s|$)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`|^(?: {4}|\t)[^\n]*$", re.S | re.M)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _STOP_EN = re.compile(r"(?<=\w) (?:the|of|and|to|a|with|that|for|from|which|because)(?= \w)")
 _STOP_ZH = re.compile(r"(?<=[\u4e00-\u9fff])[，、](?=[\u4e00-\u9fff])")
 
@@ -133,6 +134,16 @@ def privacy(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     return _block(fragments.PRIVACY, text, language, draw, 1 + draw.below(2))
 
 
+def promotion(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
+    """One or two sentences of friendly advertising inside the text, as a blogger would slip them in."""
+    return _block(fragments.PROMOTION, text, language, draw, 1 + draw.below(2))
+
+
+def insult(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
+    """One or two sentences of contempt for a person or a group."""
+    return _block(fragments.INSULT, text, language, draw, 1 + draw.below(2))
+
+
 def navigation(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """A menu of 12 to 20 entries, one per line or with separators, before or after the text."""
     items = draw.several(fragments.MENU[language], 12 + draw.below(9))
@@ -147,7 +158,7 @@ def mojibake(text: str, language: str, draw: Draw, others: Sequence[str]) -> str
     start = draw.below(max(1, len(host) // 2))
     stop = min(len(host), start + max(60, len(host) // 3))
     middle = host[start:stop]
-    if language == "zh":
+    if len(_HAN.findall(middle)) >= 20:
         wrong = (
             lambda s: s.encode("utf-8").decode("gb18030", "replace"),
             lambda s: s.encode("utf-8").decode("latin-1"),
@@ -224,6 +235,8 @@ INJECTIONS: dict[str, Callable[[str, str, Draw, Sequence[str]], str]] = {
     "incoherent": incoherent,
     "foreign_language": foreign_language,
     "navigation": navigation,
+    "promotion": promotion,
+    "insult": insult,
 }
 
 
