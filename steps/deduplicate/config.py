@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from steps.core.config import CorpusConfig
 
@@ -45,14 +45,23 @@ class Config(CorpusConfig):
         "choice: 'C++' and 'C#' must stay apart).",
     )
     ideograph_gram: int = Field(
-        2, ge=1, le=8, description="Characters per SimHash feature where most of a text is Han or kana."
+        2, ge=1, le=8, description="Most characters per SimHash feature where most of a text is Han or kana."
+    )
+    ideograph_shortest: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="Fewest characters per feature there; a feature of n characters weighs ideograph_gram + 1 - n.",
     )
     ideograph_weight: Literal["count", "once"] = Field(
-        "count", description="A feature of such a text weighs as often as it occurs, or once."
+        "once", description="A feature of such a text counts as often as it occurs, or once."
     )
-    word_gram: int = Field(1, ge=1, le=8, description="Words per SimHash feature elsewhere.")
+    word_gram: int = Field(1, ge=1, le=8, description="Most words per SimHash feature elsewhere.")
+    word_shortest: int = Field(
+        1, ge=1, le=8, description="Fewest words per feature; weights as for characters."
+    )
     word_weight: Literal["count", "once"] = Field(
-        "once", description="A feature of such a text weighs as often as it occurs, or once."
+        "once", description="A feature of such a text counts as often as it occurs, or once."
     )
     min_features: int = Field(
         20,
@@ -112,6 +121,14 @@ class Config(CorpusConfig):
         ge=1,
         description="Documents whose texts one verification task reads (more only for one connected group).",
     )
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Config:
+        if self.ideograph_shortest > self.ideograph_gram or self.word_shortest > self.word_gram:
+            raise ValueError(
+                "the shortest n-gram is longer than the longest: lower *_shortest or raise *_gram"
+            )
+        return self
 
     @field_validator("url_tracking_parameters")
     @classmethod

@@ -14,7 +14,7 @@ from steps.core.digest import json_digest
 from steps.core.document import text_bytes
 from steps.core.errors import DataError
 from steps.deduplicate.config import Config
-from steps.text.hashing import hash128, mostly_ideographs, simhash64, strip_texts, words
+from steps.text.hashing import Words, hash128, mostly_ideographs, simhash64, strip_texts, words
 from steps.text.segment import text_buffers
 from steps.text.unicode_tables import classes
 
@@ -48,7 +48,9 @@ _URL = (
 def settings_digest(config: Config) -> str:
     """Digest of all that keys depend on: an index made with another one does not fit."""
     names = ("url_tracking_parameters", "url_ignore_scheme", "short_characters")
-    grams = ("ideograph_gram", "ideograph_weight", "word_gram", "word_weight")
+    grams = [
+        f"{script}_{part}" for script in ("ideograph", "word") for part in ("gram", "shortest", "weight")
+    ]
     values: dict[str, Any] = config.model_dump(mode="json", include={*names, *grams})
     return json_digest({"version": VERSION, **values})
 
@@ -171,10 +173,16 @@ def _text_keys(texts: pa.ChunkedArray, config: Config) -> tuple[np.ndarray, np.n
     keys[short] = hash128(*text_buffers(whole), seed=1)
     keys[short[text_bytes(whole) == 0]] = 0
     tokens = words(data, offsets, table)
+    simhash, features = fingerprints(tokens, config)
+    return keys, simhash, features
+
+
+def fingerprints(tokens: Words, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """(uint64[n] SimHash, int64[n] features), by the settings for the script that most of each text is in."""
     ideographs = mostly_ideographs(tokens.offsets, tokens.ideograph)
-    simhash, features = simhash64(
+    return simhash64(
         tokens,
         np.where(ideographs, config.ideograph_gram, config.word_gram),
         np.where(ideographs, config.ideograph_weight == "once", config.word_weight == "once"),
+        np.where(ideographs, config.ideograph_shortest, config.word_shortest),
     )
-    return keys, simhash, features

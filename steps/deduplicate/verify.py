@@ -56,7 +56,7 @@ def _decide(
                 for k in range(found):
                     if far[k] == distance and tried < most and match[i] < 0:
                         tried += 1
-                        similarity = jaccard(gram_offsets, grams, i, near[k])
+                        similarity = jaccard(gram_offsets, grams, i, near[k], threshold)
                         if similarity >= threshold:
                             match[i], dist[i], sim[i] = near[k], distance, similarity
             counts[1] += tried

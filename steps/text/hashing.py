@@ -146,15 +146,8 @@ def words(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Words:
     start, end = np.empty(size, np.int64), np.empty(size, np.int64)
     hashes, ideograph = np.empty(size, np.uint64), np.empty(size, np.bool_)
     count = _words(data, offsets, classes, fold_table(), out, token_offsets, start, end, hashes, ideograph)
-    # copies: the buffers are sized for the worst case of one token per byte
-    return Words(
-        out,
-        token_offsets,
-        start[:count].copy(),
-        end[:count].copy(),
-        hashes[:count].copy(),
-        ideograph[:count].copy(),
-    )
+    # views: the buffers are sized for one token per byte, but pages that were never touched take no memory
+    return Words(out, token_offsets, start[:count], end[:count], hashes[:count], ideograph[:count])
 
 
 @njit(cache=True)
@@ -279,63 +272,93 @@ def _flush(planes, sums):
 
 
 @njit(cache=True)
-def _simhash(data, offsets, start, end, hashes, ideograph, sizes, once, out, features):
-    cache_key, cache_value = np.zeros(CACHE_SLOTS, np.uint64), np.zeros(CACHE_SLOTS, np.uint64)
-    slots = 16
-    longest = 1
-    for document in range(len(out)):
+def _set_size(offsets, sizes, shortest, once):
+    """A power of two of slots for the distinct features of the largest document that needs a set."""
+    most = 8
+    for document in range(len(sizes)):
         if once[document]:
-            longest = max(longest, offsets[document + 1] - offsets[document])
-    while slots < 2 * longest:
+            lengths = sizes[document] - shortest[document] + 1
+            most = max(most, lengths * (offsets[document + 1] - offsets[document]))
+    slots = 16
+    while slots < 2 * most:
         slots *= 2
-    seen, stamp = np.zeros(slots, np.uint64), np.full(slots, -1, np.int64)
-    block = np.empty(512, np.uint8)
-    planes, sums = np.zeros(8, np.uint64), np.zeros(64, np.uint64)
-    for document in range(len(out)):
-        n = sizes[document]
-        count, pending = np.uint64(0), 0
-        sums[:] = 0
-        for at in range(offsets[document], offsets[document + 1] - n + 1):
-            key = _gram_hash(hashes, at, n)
-            if once[document]:
-                slot = np.int64(key & np.uint64(slots - 1))
-                while stamp[slot] == document and seen[slot] != key:
-                    slot = (slot + 1) & (slots - 1)
-                if stamp[slot] == document:
-                    continue
-                stamp[slot], seen[slot] = document, key
-            slot = np.int64(key & np.uint64(CACHE_SLOTS - 1))
-            if cache_key[slot] != key or key == 0:
-                length, block = _feature_bytes(data, start, end, ideograph, at, n, block)
-                cache_key[slot], cache_value[slot] = key, _md5_low(block, length)
-            carry, plane = cache_value[slot], 0
-            while carry != 0:  # eight bit-planes count up to 255 for all 64 bits at once
+    return slots
+
+
+@njit(cache=True, inline="always")
+def _seen(key, document, seen, stamp):
+    """Whether this document had the key; notes it. A stamp of another document is a free slot."""
+    mask = len(seen) - 1
+    slot = np.int64(key & np.uint64(mask))
+    while stamp[slot] == document and seen[slot] != key:
+        slot = (slot + 1) & mask
+    if stamp[slot] == document:
+        return True
+    stamp[slot], seen[slot] = document, key
+    return False
+
+
+@njit(cache=True, inline="always")
+def _add(planes, value, weight):
+    """Add ``weight`` (below 256) for each set bit of ``value``: eight bit-planes count all 64 bits at once."""
+    start = 0
+    while weight > 0:
+        if weight & 1:
+            carry, plane = value, start
+            while carry != 0:
                 both = planes[plane] & carry
                 planes[plane] ^= carry
                 carry = both
                 plane += 1
-            count += np.uint64(1)
-            pending += 1
-            if pending == 255:
-                _flush(planes, sums)
-                pending = 0
-        if pending:
-            _flush(planes, sums)
+        weight >>= 1
+        start += 1
+
+
+@njit(cache=True)
+def _simhash(data, offsets, start, end, hashes, ideograph, sizes, shortest, once, out, features):
+    cache_key, cache_value = np.zeros(CACHE_SLOTS, np.uint64), np.zeros(CACHE_SLOTS, np.uint64)
+    slots = _set_size(offsets, sizes, shortest, once)
+    seen, stamp = np.zeros(slots, np.uint64), np.full(slots, -1, np.int64)
+    block = np.empty(512, np.uint8)
+    planes, sums = np.zeros(8, np.uint64), np.zeros(64, np.uint64)
+    for document in range(len(out)):
+        count, total, pending = 0, np.uint64(0), 0
+        sums[:] = 0
+        for n in range(shortest[document], sizes[document] + 1):
+            weight = sizes[document] + 1 - n
+            for at in range(offsets[document], offsets[document + 1] - n + 1):
+                key = _gram_hash(hashes, at, n)
+                if once[document] and _seen(key, document, seen, stamp):
+                    continue
+                slot = np.int64(key & np.uint64(CACHE_SLOTS - 1))
+                if cache_key[slot] != key or key == 0:
+                    length, block = _feature_bytes(data, start, end, ideograph, at, n, block)
+                    cache_key[slot], cache_value[slot] = key, _md5_low(block, length)
+                if pending + weight > 255:
+                    _flush(planes, sums)
+                    pending = 0
+                _add(planes, cache_value[slot], weight)
+                pending += weight
+                total += np.uint64(weight)
+                count += 1
+        _flush(planes, sums)
         value = np.uint64(0)
         for bit in range(64):
-            if sums[bit] * np.uint64(2) > count:
+            if sums[bit] * np.uint64(2) > total:
                 value |= np.uint64(1) << np.uint64(bit)
-        out[document], features[document] = value, np.int64(count)
+        out[document], features[document] = value, count
 
 
-def simhash64(tokens: Words, sizes: np.ndarray, once: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def simhash64(
+    tokens: Words, sizes: np.ndarray, once: np.ndarray, shortest: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(uint64[n] fingerprints, int64[n] features): SimHash (Charikar 2002) over token n-grams.
 
-    ``sizes`` int64[n] are the n-gram lengths. A feature is the n-gram's lower-cased UTF-8, with a space between
-    two words; it weighs as often as it occurs, or once where ``once`` (bool[n]) says so. Equal to
-    ``simhash.Simhash(features).value`` of the `simhash` package 2.1.2: MD5's last 64 bits, and a bit is set if more
-    than half of the weight has it. A document with fewer tokens than its n-gram has 0 features and the
-    meaningless fingerprint 0: leave it out.
+    A document's features are its n-grams of ``shortest`` (default: ``sizes``) to ``sizes`` tokens (int64[n] each, at
+    most 8), as lower-cased UTF-8 with a space between two words. One weighs ``size + 1 - tokens``, as often as it
+    occurs, or only once where ``once`` (bool[n]) says so. Equal to ``simhash.Simhash({feature: weight}).value`` of the
+    `simhash` package 2.1.2: MD5's last 64 bits, and a bit is set if more than half of the weight has it. A document
+    with fewer tokens than the shortest n-gram has 0 features and the meaningless fingerprint 0: leave it out.
     """
     out, features = np.zeros(len(sizes), np.uint64), np.zeros(len(sizes), np.int64)
     _simhash(
@@ -346,6 +369,7 @@ def simhash64(tokens: Words, sizes: np.ndarray, once: np.ndarray) -> tuple[np.nd
         tokens.hash,
         tokens.ideograph,
         sizes,
+        sizes if shortest is None else shortest,
         once,
         out,
         features,
@@ -376,21 +400,34 @@ def gram_sets(token_offsets, hashes, sizes):
 
 
 @njit(cache=True)
-def jaccard(offsets, grams, a, b):
-    """Jaccard similarity of the n-gram sets of documents a and b; 0 where both are empty."""
+def jaccard(offsets, grams, a, b, at_least=0.0):
+    """Jaccard similarity of the n-gram sets of documents a and b; 0 where both are empty.
+
+    0 as well where it is below ``at_least``, without counting to the end: most candidates are far below.
+    """
     i, j = offsets[a], offsets[b]
+    stop_i, stop_j = offsets[a + 1], offsets[b + 1]
+    together = stop_i - i + stop_j - j
+    if together == 0:
+        return 0.0
+    # the fewest common n-grams with which both / (together - both) reaches the bound, by that very division
+    needed = max(np.int64(at_least * together / (1 + at_least)) - 1, 0)
+    while needed / (together - needed) < at_least:
+        needed += 1
     both = 0
-    while i < offsets[a + 1] and j < offsets[b + 1]:
+    while i < stop_i and j < stop_j:
         if grams[i] == grams[j]:
             both += 1
             i += 1
             j += 1
-        elif grams[i] < grams[j]:
+            continue
+        if grams[i] < grams[j]:
             i += 1
         else:
             j += 1
-    union = offsets[a + 1] - offsets[a] + offsets[b + 1] - offsets[b] - both
-    return both / union if union > 0 else 0.0
+        if both + min(stop_i - i, stop_j - j) < needed:
+            return 0.0
+    return both / (together - both) if both >= needed else 0.0
 
 
 @njit(cache=True, inline="always")

@@ -1,0 +1,126 @@
+"""URLs, Bloom filter, candidate tables: each against the obvious way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from steps.core.errors import DataError
+from steps.deduplicate import bloom
+from steps.deduplicate.candidates import block_masks, choose_masks, connected
+from steps.deduplicate.config import Config
+from steps.deduplicate.keys import canonical_urls, doc_id_text, parse_doc_ids
+from steps.deduplicate.match import equal_keys
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("HTTPS://Example.COM:443/A?b=1#top", "://example.com/A?b=1"),
+        ("http://example.com:80", "://example.com/"),
+        ("http://example.com:8080/", "://example.com:8080/"),
+        ("https://example.com:80/", "://example.com:80/"),
+        ("http://a.cn/x?utm_source=q&id=7&utm_medium=w&gclid=1", "://a.cn/x?id=7"),
+        ("http://a.cn/x?utm_source=q&utm_medium=w", "://a.cn/x"),
+        ("http://a.cn/x?spm2=1&spm=a.b", "://a.cn/x?spm2=1"),
+        ("http://a.cn/x?spm&fbclid", "://a.cn/x"),
+        ("http://a.cn/x?a=1&a=1&b=", "://a.cn/x?a=1&a=1&b="),
+        ("http://a.cn/#!/page/2", "://a.cn/#!/page/2"),
+        ("http://a.cn/#/page/2", "://a.cn/#/page/2"),
+        ("http://a.cn/#", "://a.cn/"),
+        ("ftp://A.cn/f", "ftp://a.cn/f"),
+        (" http://a.cn/路径?q=中文 ", "://a.cn/路径?q=中文"),
+        ("file-0001.txt", "file-0001.txt"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_canonical_url(url: str | None, canonical: str) -> None:
+    found = canonical_urls(pa.chunked_array([pa.array([url], pa.string())]), Config())
+    assert found.to_pylist() == [canonical]
+
+
+def test_schemes_and_tracking_parameters_are_settings() -> None:
+    config = Config(url_ignore_scheme=False, url_tracking_parameters=())
+    urls = pa.chunked_array([["http://a.cn/?gclid=1", "https://a.cn/?gclid=1"]])
+    assert canonical_urls(urls, config).to_pylist() == ["http://a.cn/?gclid=1", "https://a.cn/?gclid=1"]
+
+
+def test_doc_ids_round_trip_and_others_are_refused() -> None:
+    ids = ["0123456789abcdef" * 2, "f" * 32]
+    parsed = parse_doc_ids(pa.chunked_array([ids]))
+    assert [doc_id_text(*row) for row in parsed.tolist()] == ids
+    with pytest.raises(DataError, match="document 1"):
+        parse_doc_ids(pa.chunked_array([[ids[0], "42"]]))
+
+
+@pytest.mark.parametrize("target", [0.05, 0.01, 0.001])
+def test_a_full_bloom_filter_has_the_rate_it_was_sized_for_and_forgets_nothing(target: float) -> None:
+    rng = np.random.default_rng(3)
+    n = 100_000
+    high, low = rng.integers(0, 2**64, (2, n), np.uint64)
+    plan = bloom.plan(n, target)
+    table, known = bloom.seen_before(high, low, np.arange(n), plan.blocks, plan.hashes)
+    assert known.mean() < target  # it was emptier than full most of the time
+    again = bloom.seen_before(np.tile(high, 2), np.tile(low, 2), np.arange(2 * n), plan.blocks, plan.hashes)[
+        1
+    ]
+    assert again[n:].all()
+    measured = bloom.measure(table, plan.blocks, plan.hashes, 1_000_000, 9) / 1_000_000
+    assert plan.expected <= target
+    assert measured == pytest.approx(plan.expected, rel=0.15)
+    assert plan.blocks * bloom.BLOCK_BITS / n < 2.0 * 1.44 * np.log2(1 / target)
+
+
+def test_equal_keys_keeps_the_first_in_order() -> None:
+    high = np.array([5, 7, 5, 5, 7], np.uint64)
+    low = np.array([1, 1, 1, 2, 1], np.uint64)
+    removed, match = equal_keys(high, low, np.array([4, 2, 3, 0, 1]))
+    assert sorted(zip(removed.tolist(), match.tolist(), strict=True)) == [(0, 2), (1, 4)]
+
+
+@pytest.mark.parametrize("hamming", range(9))
+def test_tables_connect_exactly_what_all_pairs_connect(hamming: int) -> None:
+    rng = np.random.default_rng(hamming)
+    base = rng.integers(0, 2**64, 300, np.uint64)
+    values = list(base)
+    for value in base[:150]:  # children at every distance around the bound
+        for _ in range(3):
+            bits = rng.choice(64, rng.integers(0, hamming + 4), replace=False)
+            values.append(value ^ np.uint64(sum(1 << int(b) for b in bits)))
+    values = rng.permutation(np.array(values, np.uint64))
+    expected = _components_by_all_pairs(values, hamming)
+    for blocks in (hamming + 1, hamming + 2, hamming + 3):
+        found, _ = connected(values, block_masks(blocks, hamming), 0, 1, hamming)
+        assert found.tolist() == expected
+    split = [connected(values, choose_masks(len(values), hamming), p, 3, hamming)[0] for p in range(3)]
+    edges = {(i, int(g)) for groups in split for i, g in enumerate(groups)}
+    assert _components(len(values), edges) == expected
+
+
+def _components_by_all_pairs(values: np.ndarray, hamming: int) -> list[int]:
+    distance = np.bitwise_count(values[:, None] ^ values[None, :])
+    return _components(
+        len(values), {(int(i), int(j)) for i, j in zip(*np.nonzero(distance <= hamming), strict=True)}
+    )
+
+
+def _components(n: int, edges: set[tuple[int, int]]) -> list[int]:
+    label = list(range(n))
+    changed = True
+    while changed:
+        changed = False
+        for i, j in edges:
+            low = min(label[i], label[j])
+            if label[i] != low or label[j] != low:
+                label[i] = label[j] = low
+                changed = True
+    return label
+
+
+def test_a_larger_corpus_gets_tables_with_longer_keys() -> None:
+    def key_bits(documents: int) -> int:
+        return min(bin(int(mask)).count("1") for mask in choose_masks(documents, 3))
+
+    assert key_bits(1_000) <= key_bits(1_000_000) < key_bits(100_000_000)
