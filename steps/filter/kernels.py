@@ -86,6 +86,35 @@ def _is_bullet(point, following):
     )
 
 
+@njit(cache=True, inline="always")
+def _count_character(row, point, flags):
+    """Adds one character to the columns that need no context."""
+    row[CHARACTERS] += 1
+    if (flags & SPACE) != 0:
+        row[SPACES] += 1
+    if (flags & LETTER) != 0:
+        row[LETTERS] += 1
+    if (flags & UPPER) != 0:
+        row[UPPERS] += 1
+    if (flags & DIGIT) != 0:
+        row[DIGITS] += 1
+    if (flags & PUNCTUATION) != 0:
+        row[PUNCTUATIONS] += 1
+    if (flags & HAN) != 0:
+        row[HANS] += 1
+    if point > 0x7F:
+        if (flags & (LETTER | DIGIT | SPACE | MARK | PUNCTUATION | OTHER_NUMBER)) == 0:
+            row[SPECIALS] += 1
+    elif point > 0x20:
+        row[ASCII] += 1
+    if point == 0x23:
+        row[HASHES] += 1
+    elif point == 0x7B or point == 0x7D:
+        row[CURLY] += 1
+    elif point == 0xFFFD:
+        row[REPLACEMENT] += 1
+
+
 @njit(cache=True)
 def count_spans(data, start, end, classes):
     """int32[spans, COLUMNS] of lines or sentences: start, end int64[spans] bytes, classes uint16[0x110000].
@@ -103,35 +132,11 @@ def count_spans(data, start, end, classes):
             point, size = decode(data, at, stop)
             flags = classes[point]
             at += size
-            row[CHARACTERS] += 1
-            if (flags & SPACE) != 0:
-                row[SPACES] += 1
-            elif first:
+            _count_character(row, point, flags)
+            formula = formula or point == 0x24 or point == 0x5C or point == 0x60  # $ \\ `
+            if first and (flags & SPACE) == 0:
                 first = False
-                following = data[at] if at < stop else 0
-                row[BULLET] = 1 if _is_bullet(point, following) else 0
-            if (flags & LETTER) != 0:
-                row[LETTERS] += 1
-            if (flags & UPPER) != 0:
-                row[UPPERS] += 1
-            if point < 0x80 and point > 0x20:
-                row[ASCII] += 1
-            if (flags & DIGIT) != 0:
-                row[DIGITS] += 1
-            if (flags & PUNCTUATION) != 0:
-                row[PUNCTUATIONS] += 1
-            if point > 0x7F and (flags & (LETTER | DIGIT | SPACE | MARK | PUNCTUATION | OTHER_NUMBER)) == 0:
-                row[SPECIALS] += 1
-            if (flags & HAN) != 0:
-                row[HANS] += 1
-            if point == 0x23:
-                row[HASHES] += 1
-            elif point == 0x7B or point == 0x7D:
-                row[CURLY] += 1
-            elif point == 0x24 or point == 0x5C or point == 0x60:
-                formula = True  # $ \\ `: braces of a formula or of code in a sentence are no page residue
-            elif point == 0xFFFD:
-                row[REPLACEMENT] += 1
+                row[BULLET] = 1 if _is_bullet(point, data[at] if at < stop else 0) else 0
             # 【…】: what opens and closes within the line
             if point == 0x3010:
                 inside, bracket = True, 0
@@ -167,7 +172,7 @@ def count_spans(data, start, end, classes):
                     word = True
                 run += 1
                 row[LONGEST_WORD] = max(row[LONGEST_WORD], run)
-        if formula:
+        if formula:  # braces of a formula or of code in a sentence are no page residue
             row[CURLY] = 0
         row[ENDS_ELLIPSIS] = 1 if last_dots >= 3 else 0
         row[ENDS_SENTENCE] = 1 if last_mark > 0 and (is_terminator(last_mark) or last_mark == 0x3A) else 0

@@ -84,23 +84,23 @@ def filter_shard(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     table = shard.read(COLUMNS, signals=None if shard.signal_names else ())
     carried = [name for name in shard.signal_names if not name.startswith("rule_")]
     effects, written, measured = [], [], []
-    for batch in batches(_quarantine_large(table, shard, part)):
+    table = _quarantine_large(table, shard, part)
+    # an empty shard goes through as one empty batch, so that all shards have the same signals
+    for batch in batches(table) if table.num_rows else [table]:
         kept, signals, effect = filter_batch(batch, shard, task["kinds"], carried, part)
         effects.append(effect)
         written.append(kept)
         measured.append(signals)
-    empty = table.slice(0, 0)
-    kept = pa.concat_tables(written) if written else empty.select([*COLUMNS, *carried])
-    names = [name for name in kept.column_names if name not in COLUMNS]
-    part.put_shard(shard.index, kept.select(COLUMNS).cast(SCHEMA), kept.select(names) if names else None)
-    if measured:
-        part.put_table(
-            f"rule_signals/{shard.index:05d}.parquet",
-            pa.concat_tables(measured),
-            "rule_signals",
-            shard=shard.sha256,
-            shard_key=shard.entry.key,
-        )
+    kept = pa.concat_tables(written)
+    signals = kept.select([name for name in kept.column_names if name not in COLUMNS])
+    part.put_shard(shard.index, kept.select(COLUMNS).cast(SCHEMA), signals)
+    part.put_table(
+        f"rule_signals/{shard.index:05d}.parquet",
+        pa.concat_tables(measured),
+        "rule_signals",
+        shard=shard.sha256,
+        shard_key=shard.entry.key,
+    )
     return merge_effects(effects)
 
 

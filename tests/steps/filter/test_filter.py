@@ -55,6 +55,7 @@ def shards() -> list[list[dict]]:
 def test_documents_lines_and_sentences_go_and_the_ledger_says_which(tmp_path: Path) -> None:
     made = run(tmp_path, make_corpus(tmp_path, shards()))
     assert texts(made) == [GOOD["zh"], GOOD["zh"], GOOD["en"], GOOD["zh"]]
+    assert len({tuple(shard.signal_names) for shard in Corpus.open(made.artifact).shards}) == 1
     dropped, line, sentence = sorted(ledger(made), key=lambda r: r["level"])
     assert (dropped["rule"], dropped["row"], dropped["action"]) == ("d01_min_length_zh_v1", 1, "removed")
     assert dropped["value"] == 3 and dropped["bytes"] == 9 and "d05_sentences_zh_v1" in dropped["detail"]
