@@ -32,7 +32,7 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _WIDE_INDENT = re.compile("^[\u00a0\u3000\u2000-\u200a]+", re.MULTILINE)
 _INNER_SPACES = re.compile(r"(?<=\S)  +")  # indentation stays: it is meaning in code
-_TRAILING = re.compile(r" +$", re.MULTILINE)
+_TRAILING = re.compile(r"(?<! ) +$", re.MULTILINE)  # from a run's start only, or time is quadratic
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 # --- invisible characters -----------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ _REPEATED_NARROW = (
 )
 _RULED_LINE = re.compile(r"^[ \t]*(?:[-=_*~+·#.—─]\s?){5,}[ \t]*$\n?", re.MULTILINE)
 _MISPLACED_START = re.compile(r"^[ ]*[，。、；：！？）》”]+[ ]*(?=\S)", re.MULTILINE)
-_SPACE_BEFORE_WIDE = re.compile(r" +(?=[，。、；：！？])(?<!^ )")
+_SPACE_BEFORE_WIDE = re.compile(r"(?<! ) +(?=[，。、；：！？])")
 _SPACE_AFTER_WIDE = re.compile(r" +(?<=[，。、；：！？] )(?=\S)")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,17 @@ def test_any_text_is_normalised_without_an_error(text: str, language: str) -> No
     done = normalise(text, language)
     done.text.encode()  # no lone surrogate is left
     assert not set(done.text) & set("\u200b\ufeff\r\x85\u2028\x00")
+
+
+@pytest.mark.parametrize(
+    "unit", [" :)", " ", "a ", "\n ", "(^_", "!", "，", "- ", "= ", "臺", "★ ", "\u3000"]
+)
+def test_time_grows_with_the_length_and_not_with_its_square(unit: str) -> None:
+    text = "a" + unit * 60_000 + "a"
+    began = time.process_time()
+    for language in ("zh", "en"):
+        normalise(text, language)
+    assert time.process_time() - began < 4  # a quadratic pattern takes minutes
 
 
 @pytest.mark.data
