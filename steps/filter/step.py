@@ -12,7 +12,7 @@ import pyarrow as pa
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus, CorpusShard
 from steps.core.document import SCHEMA, text_bytes
-from steps.core.errors import DataError
+from steps.core.errors import DataError, StepError
 from steps.core.parts import PartResult
 from steps.core.source import SourceListing
 from steps.core.step import Input, PartWriter, Step, StepContext
@@ -87,7 +87,8 @@ def filter_shard(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     table = _quarantine_large(table, shard, part)
     # an empty shard goes through as one empty batch, so that all shards have the same signals
     for batch in batches(table) if table.num_rows else [table]:
-        kept, signals, effect = filter_batch(batch, shard, task["kinds"], carried, part)
+        batch, found = measured_batch(batch, shard, part)
+        kept, signals, effect = filter_batch(batch, found, shard, task["kinds"], carried, part)
         effects.append(effect)
         written.append(kept)
         measured.append(signals)
@@ -108,18 +109,29 @@ def _quarantine_large(table: pa.Table, shard: CorpusShard, part: PartWriter) -> 
     """The table without documents that are too large to measure, which are counted and set aside."""
     sizes = text_bytes(table["text"])
     for i in np.flatnonzero(sizes > part.config.max_document_bytes).tolist():
-        row = table.slice(i, 1).select(["_row", "source", "language", "doc_id"]).to_pylist()[0]
-        part.count.add_input(row["source"], row["language"], 1, sizes[i])
-        part.quarantine(
-            reason="document_too_large",
-            shard=shard.sha256,
-            row=row["_row"],
-            bytes=int(sizes[i]),
-            source=row["source"],
-            language=row["language"],
-            doc_id=row["doc_id"],
-        )
+        _quarantine(table.slice(i, 1), shard, part, "document_too_large")
     return table.filter(pa.array(sizes <= part.config.max_document_bytes))
+
+
+def _quarantine(
+    one: pa.Table, shard: CorpusShard, part: PartWriter, reason: str, detail: str | None = None
+) -> None:
+    """Counts one document as taken and set aside."""
+    row, size = (
+        one.select(["_row", "source", "language", "doc_id"]).to_pylist()[0],
+        int(text_bytes(one["text"])[0]),
+    )
+    part.count.add_input(row["source"], row["language"], 1, size)
+    part.quarantine(
+        reason=reason,
+        shard=shard.sha256,
+        row=row["_row"],
+        bytes=size,
+        source=row["source"],
+        language=row["language"],
+        doc_id=row["doc_id"],
+        detail=detail,
+    )
 
 
 def batches(table: pa.Table) -> Iterator[pa.Table]:
@@ -133,8 +145,36 @@ def batches(table: pa.Table) -> Iterator[pa.Table]:
         at = stop
 
 
+def measured_batch(table: pa.Table, shard: CorpusShard, part: PartWriter) -> tuple[pa.Table, Measured]:
+    """The documents that can be measured, and their signals; one at which a kernel raises is set aside."""
+    words = compile_words(part.config)
+
+    def signals(some: pa.Table) -> Measured:
+        return measure(some["text"], some["language"].to_pylist(), words)
+
+    try:
+        return table, signals(table)
+    except (StepError, MemoryError):
+        raise
+    except Exception:  # whatever a kernel raises on a text: find the text
+        well = np.ones(table.num_rows, dtype=bool)
+        for i in range(table.num_rows):
+            try:
+                signals(table.slice(i, 1))
+            except Exception as error:
+                well[i] = False
+                _quarantine(table.slice(i, 1), shard, part, "kernel_error", type(error).__name__)
+        table = table.filter(pa.array(well))
+        return table, signals(table)
+
+
 def filter_batch(
-    table: pa.Table, shard: CorpusShard, kinds: dict[str, str], carried: list[str], part: PartWriter
+    table: pa.Table,
+    found: Measured,
+    shard: CorpusShard,
+    kinds: dict[str, str],
+    carried: list[str],
+    part: PartWriter,
 ) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
     """(kept rows with signals, rule signals of all rows, effects) of some documents of a shard."""
     config: Config = part.config
@@ -142,7 +182,6 @@ def filter_batch(
     sources, languages = table["source"].to_pylist(), table["language"].to_pylist()
     doc_ids, sizes = table["doc_id"].to_pylist(), text_bytes(table["text"])
     kind = [kinds.get(source, "web") for source in sources]
-    found = measure(table["text"], languages, compile_words(config))
     applicable = np.stack([applies(rule, languages, kind, sources) for rule in rules])
     fired = judge_documents(rules, found.document, applicable, after_edits=False)
     stays = ~fired.any(axis=0)

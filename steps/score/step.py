@@ -97,7 +97,7 @@ def find_languages(task: dict[str, Any], part: PartWriter) -> list[str]:
 def measure(task: dict[str, Any], part: PartWriter) -> None:
     """Perplexities of one shard's kept documents; NaN where there is no model or no text."""
     table = Corpus.open(part.inputs["corpus"]).shards[task["shard"]].read(["source", "language", "text"])
-    perplexity = np.full(table.num_rows, np.nan)
+    perplexity, failed = np.full(table.num_rows, np.nan), np.zeros(table.num_rows, dtype=bool)
     languages = table["language"]
     for language, artifact in models_by_language(part.input_list("language_models")).items():
         rows = np.flatnonzero(pc.equal(languages, language).to_numpy(zero_copy_only=False))
@@ -106,7 +106,7 @@ def measure(task: dict[str, Any], part: PartWriter) -> None:
         scorer = open_scorer(artifact.ref, part.scratch.parent / MODELS)
         for at in range(0, len(rows), BATCH):
             batch = rows[at : at + BATCH]
-            perplexity[batch] = scorer.perplexities(table["text"].take(pa.array(batch)))
+            perplexity[batch], failed[batch] = score_batch(scorer, table["text"].take(pa.array(batch)))
     part.put_table(
         f"measured/{task['shard']:05d}.parquet",
         pa.table(
@@ -116,11 +116,29 @@ def measure(task: dict[str, Any], part: PartWriter) -> None:
                 "language": languages,
                 "bytes": pa.array(text_bytes(table["text"])),
                 "perplexity": pa.array(perplexity),
+                "failed": pa.array(failed),
             }
         ),
         "measured",
         temporary=True,
     )
+
+
+def score_batch(scorer: Scorer, texts: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """(perplexity float64[n], failed bool[n]): a text at which a library raises fails alone."""
+    failed = np.zeros(len(texts), dtype=bool)
+    try:
+        return scorer.perplexities(texts), failed
+    except MemoryError:
+        raise
+    except Exception:  # whatever a library raises on a text: find the text
+        perplexity = np.full(len(texts), np.nan)
+        for i in range(len(texts)):
+            try:
+                perplexity[i] = scorer.perplexities(texts.slice(i, 1))[0]
+            except Exception:
+                failed[i] = True
+        return perplexity, failed
 
 
 def find_cutoffs(task: dict[str, Any], part: PartWriter) -> dict[str, dict[str, float | None]]:
@@ -161,6 +179,7 @@ def decide(task: dict[str, Any], part: PartWriter) -> None:
     doc_ids = shard.read(["doc_id"])["doc_id"].to_pylist()
     rows, perplexity = measured["_row"].to_numpy(), measured["perplexity"].to_numpy()
     sources, languages = measured["source"].to_pylist(), measured["language"].to_pylist()
+    failed = measured["failed"].to_pylist()
     quality = np.full(len(rows), "unscored", dtype=object)
     for language, values in task["cutoffs"].items():
         mine = np.array([name == language for name in languages], dtype=bool)
@@ -169,6 +188,17 @@ def decide(task: dict[str, Any], part: PartWriter) -> None:
     for i, (row, size) in enumerate(zip(rows.tolist(), measured["bytes"].to_pylist(), strict=True)):
         group = (sources[i], languages[i])
         part.count.add_input(*group, 1, size)
+        if failed[i]:
+            part.quarantine(
+                reason="scorer_error",
+                shard=shard.sha256,
+                row=row,
+                bytes=size,
+                source=sources[i],
+                language=languages[i],
+                doc_id=doc_ids[i],
+            )
+            continue
         exempt = sources[i] in config.exempt_sources
         if exempt or quality[i] == "unscored" or quality[i] in config.keep:
             keep[row] = True

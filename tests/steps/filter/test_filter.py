@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given
@@ -15,6 +16,7 @@ from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import DataError
 from steps.core.step import Outcome, run_step
+from steps.filter import step
 from steps.filter.rules import rebuild
 from tests.steps.documents import make_corpus
 
@@ -145,6 +147,25 @@ def test_a_document_too_large_is_set_aside(tmp_path: Path) -> None:
     made = run(tmp_path, make_corpus(tmp_path, [rows]), max_document_bytes=2048)
     assert made.counts.quarantined_by["document_too_large"].documents == 1
     assert made.counts.total.kept.documents == 30
+
+
+def test_a_document_at_which_a_kernel_raises_is_set_aside_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = step.measure
+
+    def poisoned(column: pa.ChunkedArray, *rest: object) -> object:
+        if any("POISON" in text for text in column.to_pylist()):
+            raise IndexError("index out of bounds")
+        return real(column, *rest)
+
+    monkeypatch.setattr(step, "measure", poisoned)
+    rows = [{"text": GOOD["zh"], "language": "zh"}] * 30 + [{"text": "POISON", "language": "zh"}]
+    made = run(tmp_path, make_corpus(tmp_path, [rows]))
+    assert made.counts.quarantined_by["kernel_error"].documents == 1
+    assert made.counts.total.kept.documents == 30
+    entry = made.artifact.read_table(made.artifact.files("quarantine")[0]).to_pylist()[0]
+    assert (entry["row"], entry["detail"]) == (30, "IndexError")
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a b", "", "c", "d e f"]), st.booleans()), min_size=1, max_size=8))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError
 from steps.core.step import Outcome, run_step
+from steps.text.kenlm_score import Scorer
 from tests.steps.documents import make_corpus
 from tests.steps.language_model.corpora import records
 
@@ -89,6 +91,25 @@ def test_unnaturally_low_perplexity_has_its_own_reason(made: tuple) -> None:
     reasons = {reason: tally.documents for reason, tally in cut.counts.removed_by.items()}
     assert reasons["unnaturally_low_perplexity"] == 17  # those strictly below the 18th
     assert cut.counts.groups["wiki|zh"] == base.counts.groups["wiki|zh"]
+
+
+def test_a_text_at_which_the_scorer_raises_is_set_aside(
+    made: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, corpus, models = made
+    real = Scorer.perplexities
+    poison = Corpus.open(corpus.artifact).shards[1].read(["text"])["text"][3].as_py()
+
+    def perplexities(self: Scorer, texts: pa.ChunkedArray) -> np.ndarray:
+        if poison in texts.to_pylist():
+            raise RuntimeError("a library failed")
+        return real(self, texts)
+
+    monkeypatch.setattr(Scorer, "perplexities", perplexities)
+    out = score(tmp_path, {"corpus": corpus.ref, **models})
+    assert out.counts.quarantined_by["scorer_error"].documents == 1
+    assert not Corpus.open(out.artifact).shards[1].keep()[3]
+    assert out.counts.total.kept.documents == 36 + 36
 
 
 def test_shares_above_one_are_refused() -> None:
