@@ -70,7 +70,7 @@ def probability_at_most(
     first, p = hypergeometric_pmf(population, defective, sample)
     if sensitivity >= 1.0:
         return float(p[: max(0, found - first + 1)].sum())
-    h = np.arange(first, first + len(p), dtype=np.float64)
+    h = np.arange(first, first + len(p))
     missed = np.ones(len(p))
     beyond = h > found  # with h <= found every outcome is allowed
     if beyond.any():

@@ -1,0 +1,146 @@
+"""The decision as a pure function of policy, sample and labels."""
+
+from __future__ import annotations
+
+import pytest
+
+from steps.core.errors import DataError
+from steps.core.labels import Label
+from steps.core.policy import Policy
+from steps.core.verdict import Drawn, Sample, SampleFacts, Stratum, Verdict, decide
+
+SHA = "a" * 64
+
+
+def sample_of(
+    documents: int = 400, seeds: int = 600, population: int | None = None, policy: Policy | None = None
+) -> Sample:
+    policy = policy or Policy()
+    population = population or documents
+    drawn = [Drawn(f"d{i}", "web|zh", SHA, True, None) for i in range(documents)]
+    drawn += [Drawn(f"s{i}", "web|zh", SHA, False, "toxic") for i in range(seeds)]
+    facts = SampleFacts(
+        documents="d" * 64,
+        population=population,
+        policy=policy,
+        policy_digest=policy.digest,
+        look=1,
+        dump="D1",
+        seed="0" * 64,
+        strata={"web|zh": Stratum(documents=population, sampled=documents)},
+        planned=documents,
+        seeded=seeds,
+    )
+    return Sample(facts, tuple(drawn))
+
+
+def labels_of(
+    sample: Sample, bad: tuple[str, ...] = (), missed: tuple[str, ...] = (), skip: tuple[str, ...] = ()
+):
+    for d in sample.drawn:
+        if d.sample_id not in skip:
+            is_bad = d.sample_id in bad or (d.defect is not None and d.sample_id not in missed)
+            yield Label(
+                sample_id=d.sample_id,
+                doc_sha256=SHA,
+                annotator="anna",
+                label="bad" if is_bad else "good",
+                defects=("toxic",) if is_bad else (),
+            )
+
+
+def verdict_of(sample: Sample, **changes: tuple[str, ...]) -> Verdict:
+    return decide(sample, list(labels_of(sample, **changes)), sample_digest="s", labels_digest="l")
+
+
+def test_a_clean_census_by_measured_readers_passes() -> None:
+    verdict = verdict_of(sample_of())
+    assert (verdict.status, verdict.bound, verdict.defective, verdict.read) == ("pass", 0, 0, 400)
+    assert verdict.readers == ("human",)
+    assert 0.99 < verdict.sensitivity < 1
+
+
+def test_a_single_defect_blocks() -> None:
+    verdict = verdict_of(sample_of(), bad=("d7",))
+    assert verdict.status == "fail"
+    assert verdict.defects == {"toxic": 1}
+    assert [e.sample_id for e in verdict.examples] == ["d7"]
+
+
+def test_a_document_without_a_label_asks_for_more() -> None:
+    verdict = verdict_of(sample_of(), skip=("d3",))
+    assert (verdict.status, verdict.need.unread) == ("need_more", 1)
+
+
+def test_readers_that_miss_seeded_defects_need_more() -> None:
+    missed = tuple(f"s{i}" for i in range(60))
+    verdict = verdict_of(sample_of(), missed=missed)
+    assert verdict.status == "need_more"
+    assert verdict.seeded_missed == {"toxic": 60}
+    assert verdict.need.look == 2
+    assert verdict.need.seeded and verdict.need.seeded > 500  # all found, at the smaller alpha of look 2
+
+
+def test_without_seeded_defects_nothing_passes() -> None:
+    verdict = verdict_of(sample_of(seeds=0))
+    assert verdict.status == "need_more"
+    assert "nothing is known about the readers" in " ".join(verdict.reasons)
+
+
+def test_too_small_a_sample_needs_more() -> None:
+    verdict = verdict_of(sample_of(documents=400, population=100_000, policy=Policy(stratum_ceiling=None)))
+    assert verdict.status == "need_more"
+    assert verdict.need.documents and verdict.need.documents > 2950
+
+
+def test_bound_none_is_the_papers_plain_rate() -> None:
+    policy = Policy(bound="none")
+    assert verdict_of(sample_of(400, 0, 100_000, policy)).status == "pass"
+    assert verdict_of(sample_of(400, 0, 100_000, policy), bad=("d1",)).status == "fail"
+
+
+def test_a_stratum_above_its_ceiling_fails_though_the_whole_is_below_the_limit() -> None:
+    sample = sample_of(documents=5000, seeds=600)
+    drawn = [*sample.drawn]
+    for i in range(110):
+        drawn[i] = Drawn(f"d{i}", "forum|en", SHA, True, None)
+    strata = {
+        "web|zh": Stratum(documents=4890, sampled=4890),
+        "forum|en": Stratum(documents=110, sampled=110),
+    }
+    strict = Sample(sample.facts.model_copy(update={"strata": strata}), tuple(drawn))
+    bad = ("d0", "d1")  # 2 of 5,000 are 0.04 %, 2 of 110 are 1.8 %
+    verdict = verdict_of(strict, bad=bad)
+    assert verdict.status == "fail"
+    assert any("forum|en" in reason for reason in verdict.reasons)
+    assert verdict.rate < 0.001
+
+
+def test_any_reader_makes_a_document_bad_and_every_reader_must_find_a_seed() -> None:
+    sample = sample_of()
+    second = Label(sample_id="d1", doc_sha256=SHA, annotator="ben", label="bad", defects=("privacy",))
+    careless = Label(sample_id="s1", doc_sha256=SHA, annotator="ben", label="good")
+    labels = [*labels_of(sample), second, careless]
+    verdict = decide(sample, labels, sample_digest="s", labels_digest="l")
+    assert verdict.defective == 1
+    assert verdict.seeded_found == 599
+
+
+def test_a_label_on_another_text_is_refused() -> None:
+    sample = sample_of()
+    labels = [*labels_of(sample), Label(sample_id="d1", doc_sha256="b" * 64, annotator="eve", label="good")]
+    with pytest.raises(DataError, match="another text"):
+        decide(sample, labels, sample_digest="s", labels_digest="l")
+
+
+def test_labels_of_readers_that_the_policy_does_not_accept_do_not_count() -> None:
+    sample = sample_of(policy=Policy(readers=("automatic",)))
+    verdict = verdict_of(sample)
+    assert (verdict.status, verdict.read) == ("need_more", 0)
+
+
+def test_a_person_can_refuse_but_not_allow() -> None:
+    sample = sample_of()
+    refused = decide(sample, list(labels_of(sample)), sample_digest="s", labels_digest="l", veto="smells")
+    assert refused.status == "fail"
+    assert "smells" in refused.reasons[0]

@@ -1,0 +1,226 @@
+"""The gate truly gates: what passes is published, everything else is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steps.core.artifact import Artifact
+from steps.core.catalog import Catalog
+from steps.core.corpus import Corpus
+from steps.core.digest import canonical_json
+from steps.core.errors import ConfigError, DataError, VerdictRefused
+from steps.core.labels import SIGNING_KEY, Label, put_label
+from steps.core.manifest import Identity, Manifest, Reference
+from steps.core.store import open_store
+from steps.core.verdict import read_verdict, verify, verify_corpus
+from tests.steps.gate.line import RUN, Line, records, step, through_the_gate
+
+AUTOMATIC = {"readers": ["automatic"]}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Line]:
+    root = tmp_path_factory.mktemp("clean")
+    return root, through_the_gate(root, records())
+
+
+@pytest.fixture(scope="module")
+def defective(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Line]:
+    root = tmp_path_factory.mktemp("defective")
+    documents = records()
+    documents[17]["text"] += "\n想买的朋友可以私信我拿链接，报我名字立减五十块。"
+    documents[17]["_signals"]["perplexity"] = 900.0
+    return root, through_the_gate(root, documents)
+
+
+def test_a_clean_census_passes_and_is_published(clean: tuple[Path, Line]) -> None:
+    root, line = clean
+    assert line.gate.facts["status"] == "pass"
+    assert line.gate.facts["readers"] == ["automatic"]
+    assert line.gate.facts["seeded_found"] >= 598
+    published = line.publish(root, run=RUN)
+    assert published.artifact.manifest.identity.documents == line.corpus.artifact.manifest.identity.documents
+    assert verify_corpus(published.artifact, AUTOMATIC).status == "pass"
+    entry = Catalog(open_store(f"file://{root}")).get("corpora")["own"]
+    assert entry["latest"] == "D1"
+    assert entry["dumps"]["D1"]["corpus"] == published.ref
+    assert line.publish(root, run=RUN).cached
+    table = Corpus.open(published.artifact).shards[0].read(signals=None)
+    assert table["origin"][3].as_py()["shard"] == Corpus.open(line.corpus.artifact).shards[0].sha256
+    assert set(Corpus.open(published.artifact).signal_names) == {"perplexity", "length"}
+
+
+def test_one_defect_blocks_and_is_explained(
+    defective: tuple[Path, Line], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from steps.core.cli import main
+
+    root, line = defective
+    assert line.gate.facts["status"] == "fail"
+    assert line.gate.facts["defects"] == {"promotion": 1}
+    with pytest.raises(VerdictRefused, match="is fail: 1 of 120 documents"):
+        line.publish(root)
+    assert main(["gate", "explain", line.gate.ref, "--root", f"file://{root}"]) == 0
+    told = capsys.readouterr().out
+    assert "私信我拿链接" in told
+    assert "signal perplexity >= 900" in told
+    page = line.gate.artifact.read_bytes(line.gate.artifact.manifest.views[0]).decode()
+    assert "私信我拿链接" in page and "<script" not in page
+
+
+def test_seeded_documents_do_not_show_in_the_sample(clean: tuple[Path, Line]) -> None:
+    sample = clean[1].sample.artifact
+    table = sample.read_table(sample.file("sample.parquet"))
+    assert table.num_rows == 720
+    assert "defect" not in table.column_names
+    ids = table["sample_id"].to_pylist()
+    assert ids == sorted(ids)
+    seeds = sample.read_table(sample.file("seeds.parquet")).to_pylist()
+    assert sum(row["defect"] is not None for row in seeds) == 600
+    assert len({row["defect"] for row in seeds} - {None}) == 12
+
+
+def test_the_sample_is_the_same_for_any_number_of_workers(clean: tuple[Path, Line], tmp_path: Path) -> None:
+    root, line = clean
+    shutil.copytree(root / "documents", tmp_path / "documents")
+    ref = line.corpus.ref.replace(str(root), str(tmp_path))
+    config = {"sample_fraction": 1.0, "seeded": 600}
+    again = step(tmp_path, "evaluate", config, {"corpus": ref}, workers=2)
+    assert again.digest == line.sample.digest
+
+
+def test_readers_that_the_training_recipe_does_not_accept_are_refused(clean: tuple[Path, Line]) -> None:
+    root, line = clean
+    published = line.publish(root)
+    with pytest.raises(VerdictRefused, match="rests on automatic readers"):
+        verify_corpus(published.artifact, {"readers": ["human"]})
+    with pytest.raises(VerdictRefused, match="pins"):
+        verify_corpus(published.artifact, {"readers": ["automatic"], "policy_digest": "0" * 64})
+    with pytest.raises(VerdictRefused, match="carries no verdict"):
+        verify_corpus(line.corpus.artifact, AUTOMATIC)
+
+
+def test_a_verdict_on_other_documents_is_refused(clean: tuple[Path, Line], tmp_path: Path) -> None:
+    root, line = clean
+    with pytest.raises(VerdictRefused, match="is on the documents"):
+        verify(line.gate.artifact, "0" * 64)
+    other = through_the_gate(tmp_path, records(50))
+    mixed = {**other.inputs(), "verdict": line.gate.ref}
+    with pytest.raises(VerdictRefused, match="is on the documents"):
+        step(tmp_path, "publish", {}, mixed)
+    with pytest.raises(DataError, match="drawn from the documents"):
+        step(root, "gate", {}, {**line.inputs(), "corpus": other.corpus.ref})
+
+
+def forge(root: Path, gate: Artifact, change: dict[str, Any]) -> Artifact:
+    """A gate artifact whose verdict was edited, with every digest made to fit."""
+    store = open_store(f"file://{root}")
+    content = json.loads(gate.read_bytes(gate.file("verdict.json"))) | change
+    data = canonical_json(content)
+    manifest = gate.manifest.model_copy(deep=True)
+    import hashlib
+
+    sha = hashlib.sha256(data).hexdigest()
+    files = [
+        f.model_copy(update={"sha256": sha, "bytes": len(data)}) if f.key == "verdict.json" else f
+        for f in manifest.identity.files
+    ]
+    identity = Identity.model_validate(
+        manifest.identity.model_dump() | {"files": [f.model_dump() for f in files]}
+    )
+    forged = Manifest.of(identity, manifest.provenance, [])
+    fingerprint = hashlib.sha256(data).hexdigest()
+    store.put(f"gate/{fingerprint}/data/{sha}.json", data)
+    store.put(f"gate/{fingerprint}/manifest.json", forged.encode())
+    reference = Reference(root=store.uri, step="gate", fingerprint=fingerprint, digest=forged.digest)
+    return Artifact.open(str(reference), store)
+
+
+def test_a_forged_pass_is_refused(defective: tuple[Path, Line]) -> None:
+    root, line = defective
+    change = {"status": "pass", "defective": 0, "rate": 0.0, "bound": 0, "bound_rate": 0.0, "defects": {}}
+    forged = forge(root, line.gate.artifact, change)
+    assert read_verdict(forged).status == "pass"
+    with pytest.raises(VerdictRefused, match="is not what sample, labels and policy give: status"):
+        verify(forged, line.corpus.artifact.manifest.identity.documents)
+    with pytest.raises(VerdictRefused, match="is not what sample"):
+        step(root, "publish", {}, {**line.inputs(), "verdict": forged.ref})
+
+
+def test_an_edited_file_is_refused(clean: tuple[Path, Line], tmp_path: Path) -> None:
+    root, line = clean
+    shutil.copytree(root, tmp_path / "copy")
+    gate = Artifact.open(line.gate.ref.replace(str(root), str(tmp_path / "copy")))
+    path = tmp_path / "copy" / gate.folder / gate.file("verdict.json").object_name
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b'"read":120', b'"read":121'))
+    with pytest.raises(VerdictRefused, match="cannot be confirmed"):
+        verify(gate, line.corpus.artifact.manifest.identity.documents)
+
+
+def test_with_a_signing_key_unsigned_verdicts_are_refused(
+    clean: tuple[Path, Line], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, line = clean
+    documents = line.corpus.artifact.manifest.identity.documents
+    monkeypatch.setenv(SIGNING_KEY, "own-key")
+    with pytest.raises(VerdictRefused, match="not signed"):
+        verify(line.gate.artifact, documents)
+    signed = through_the_gate(tmp_path, records(50))
+    documents = signed.corpus.artifact.manifest.identity.documents
+    assert verify(signed.gate.artifact, documents).status == "pass"
+    monkeypatch.setenv(SIGNING_KEY, "another-key")
+    with pytest.raises(VerdictRefused, match="not signed"):
+        verify(signed.gate.artifact, documents)
+
+
+def test_a_look_number_stands_for_one_sample(clean: tuple[Path, Line], tmp_path: Path) -> None:
+    root, line = clean
+    shutil.copytree(root, tmp_path / "copy")
+    copy = tmp_path / "copy"
+    with pytest.raises(ConfigError, match=r"look 1 at dump D1 was used .* to 2"):
+        through_the_gate(copy, records(50))
+    second = through_the_gate(copy, records(50), look=2)
+    assert second.gate.facts["look"] == 2
+    verdict = read_verdict(second.gate.artifact)
+    assert verdict.alpha == pytest.approx(0.01)
+    assert second.gate.facts["status"] == "pass"
+
+
+def test_takedowns_leave_the_verdict_valid_for_what_is_left(clean: tuple[Path, Line]) -> None:
+    root, line = clean
+    published = line.publish(root, {"takedowns": ["domain:zh.example", "url:https://en.example/en-001"]})
+    total = published.counts.total
+    assert total.removed.documents == published.facts["takedowns"] >= 60
+    assert total.kept.documents + total.removed.documents == 120
+    assert verify_corpus(published.artifact, AUTOMATIC).population == 120
+    urls = [u for s in Corpus.open(published.artifact).shards for u in s.read(["url"])["url"].to_pylist()]
+    assert urls and not any(u.startswith("https://zh.example") for u in urls)
+
+
+def test_labels_of_people_are_frozen_and_missing_ones_ask_for_more(clean: tuple[Path, Line]) -> None:
+    root, line = clean
+    store = open_store(f"file://{root}")
+    sample = line.sample.artifact
+    rows = sample.read_table(sample.file("sample.parquet"), ["sample_id", "doc_sha256"]).to_pylist()
+    wrong = None
+    for row in rows[:10]:
+        label = Label(
+            sample_id=row["sample_id"], doc_sha256=row["doc_sha256"], annotator="anna", label="good"
+        )
+        wrong = put_label(store, sample.digest, label)
+        assert put_label(store, sample.digest, label) == wrong
+    corrected = label.model_copy(update={"label": "bad", "defects": ("other",), "supersedes": wrong})
+    put_label(store, sample.digest, corrected)
+    labels = step(root, "review", {"mode": "required", "freeze": 2}, {"sample": line.sample.ref})
+    assert (labels.facts["labels"], labels.facts["bad_labels"]) == (10, 1)
+    gate = step(root, "gate", {}, {**line.inputs(), "labels": labels.ref})
+    verdict = read_verdict(gate.artifact)
+    assert verdict.status in ("need_more", "fail")
+    assert verdict.readers == ("human",)
+    assert any("no label yet" in reason for reason in verdict.reasons)
