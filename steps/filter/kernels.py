@@ -87,6 +87,12 @@ def _is_bullet(point, following):
 
 
 @njit(cache=True, inline="always")
+def _is_colon(point):
+    """A line may end in a colon before a list; it is not cut off."""
+    return point == 0x3A or point == 0xFF1A
+
+
+@njit(cache=True, inline="always")
 def _count_character(row, point, flags):
     """Adds one character to the columns that need no context."""
     row[CHARACTERS] += 1
@@ -175,9 +181,7 @@ def count_spans(data, start, end, classes):
         if formula:  # braces of a formula or of code in a sentence are no page residue
             row[CURLY] = 0
         row[ENDS_ELLIPSIS] = 1 if last_dots >= 3 else 0
-        row[ENDS_SENTENCE] = 1 if last_mark > 0 and (is_terminator(last_mark) or last_mark == 0x3A) else 0
-        if last_mark == 0xFF1A:
-            row[ENDS_SENTENCE] = 1
+        row[ENDS_SENTENCE] = 1 if is_terminator(last_mark) or _is_colon(last_mark) else 0
     return out
 
 
