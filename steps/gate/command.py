@@ -57,8 +57,8 @@ def plan_text(policy: Policy, documents: int, seeded: int, found: int, look: int
         f"{documents} documents, limit {policy.limit:.4%}, look {look}; readers find at least {sensitivity:.2%} of the "
         f"defects ({found} of {seeded} seeded ones)"
     ]
-    header = "  ".join(f"{rate:.2%}" for rate in RATES)
-    lines.append(f"allowed  read      chance to pass at a true rate of {header}")
+    lines.append("defects  documents  chance to pass at a true rate of (if readers find everything)")
+    lines.append("allowed  to read    " + "  ".join(f"{rate:6.2%}" for rate in RATES))
     for allowed in (0, 1, 2, 3, 5):
         size = statistics.plan_sample(documents, policy.limit, sensitivity, alpha, allowed)
         if size is None:

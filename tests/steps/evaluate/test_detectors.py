@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_defect(texts: dict[str, list[str]]) -> Non
         ("请联系王先生，手机 13812345678，明天见面。", "privacy"),
         ("Der Wind war kalt und die Kinder wollten nicht nach Hause gehen, weil sie die Schiffe sehen wollten.", None),
         ("The author was born in 1934. She can be reached at the office of the press.", None),
-        ("```html\n<div class=\"a\" style=\"float:left;\"><a href=\"x\">&nbsp;</a></div>\n```\nThis is how a box floats.", None),
+        ("```html\n<div class=\"a\" style=\"float:left;\"><a href=\"x\">&nbsp;</a></div>\n```\nIt floats.", None),
         ("git clone git@github.com:user/repo.git && ssh root@example.com", None),
     ],
 )  # fmt: skip

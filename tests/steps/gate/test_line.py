@@ -166,7 +166,7 @@ def test_an_edited_file_is_refused(clean: tuple[Path, Line], tmp_path: Path) -> 
 def test_with_a_signing_key_unsigned_verdicts_are_refused(
     clean: tuple[Path, Line], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, line = clean
+    line = clean[1]
     documents = line.corpus.artifact.manifest.identity.documents
     monkeypatch.setenv(SIGNING_KEY, "own-key")
     with pytest.raises(VerdictRefused, match="not signed"):
@@ -180,8 +180,7 @@ def test_with_a_signing_key_unsigned_verdicts_are_refused(
 
 
 def test_a_look_number_stands_for_one_sample(clean: tuple[Path, Line], tmp_path: Path) -> None:
-    root, line = clean
-    shutil.copytree(root, tmp_path / "copy")
+    shutil.copytree(clean[0], tmp_path / "copy")
     copy = tmp_path / "copy"
     with pytest.raises(ConfigError, match=r"look 1 at dump D1 was used .* to 2"):
         through_the_gate(copy, records(50))
@@ -224,3 +223,16 @@ def test_labels_of_people_are_frozen_and_missing_ones_ask_for_more(clean: tuple[
     assert verdict.status in ("need_more", "fail")
     assert verdict.readers == ("human",)
     assert any("no label yet" in reason for reason in verdict.reasons)
+
+
+def test_the_plan_says_what_must_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    from steps.core.cli import main
+
+    command = ["gate", "plan", "--root", "file:///nowhere", "--documents"]
+    assert main([*command, "1000000", "--seeded", "300"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "300 of 300 seeded" in lines[0]
+    assert lines[3].split()[:2] == ["0", "3972"]
+    assert main([*command, "120", "--seeded", "100"]) == 0
+    assert "seed 263 defects or more" in capsys.readouterr().out
+    assert main([*command, "0"]) == 64
