@@ -92,6 +92,9 @@ def read_json(path: Path, settings: SourceSettings, limit: int) -> Iterator[RawR
     with open_compressed(path) as stream:
         try:
             data = stream.read(MAX_JSON_BYTES + 1)
+            if data.lstrip()[:1] == b"{":  # many sets call their JSONL .json
+                yield from read_jsonl(path, settings, limit)
+                return
             if len(data) > MAX_JSON_BYTES:
                 raise ValueError(f"more than {MAX_JSON_BYTES} bytes; use JSONL")
             values = json.loads(data)

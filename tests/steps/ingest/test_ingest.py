@@ -96,6 +96,14 @@ def test_other_tables_give_the_same_documents(tmp_path: Path, folder: Path, name
     }
 
 
+def test_json_lines_under_the_name_json_are_read(tmp_path: Path, folder: Path) -> None:
+    write_lines(folder / "a.json", [b'{"text": "one"}', b'{"text": "two"}'])
+    assert [d["text"] for d in documents(ingest(tmp_path / "store", folder))] == ["one", "two"]
+    write_lines(folder / "a.json", [b'"neither"'])
+    with pytest.raises(DataError, match="has no document"):
+        ingest(tmp_path / "store", folder, config={"max_quarantine_share": 1})
+
+
 def test_a_truncated_gzip_gives_what_can_be_read(tmp_path: Path, folder: Path) -> None:
     lines = b"".join(
         json.dumps({"text": f"text number {n} {n * 7919}"}).encode() + b"\n" for n in range(3000)

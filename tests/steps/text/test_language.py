@@ -35,6 +35,17 @@ def test_an_english_menu_above_a_chinese_article_does_not_decide() -> None:
     assert identify([menu * 3 + article])[0].language == "zh"
 
 
+def test_prose_between_code_and_shouted_prose_are_recognised() -> None:
+    code = "for (int i = 0; i < n; ++i) { std::cout << a[i] << std::endl; }\n" * 8
+    chinese = "下面的程序依次输出数组里的每一个元素，时间复杂度是线性的。\n"
+    english = "The program below prints all of the elements that are in the array, and it is linear.\n"
+    shouted = "BEAUTIFUL FAMILY HOME WITH A SPACIOUS ROOM AND A STONE FIREPLACE NEAR THE BEACH OF THE BAY"
+    guesses = identify([chinese + code, english + code, shouted, code])
+    assert [guess.language for guess in guesses[:3]] == ["zh", "en", "en"]
+    assert all(guess.score >= 0.5 for guess in guesses[:3])
+    assert guesses[3].score < 0.5
+
+
 def test_scores_are_probabilities_and_texts_without_letters_have_none() -> None:
     guesses = identify(["plain English prose that nobody would doubt for a moment", "？！", "\ud800"])
     assert 0.8 < guesses[0].score <= 1.0
