@@ -1,0 +1,78 @@
+"""Recipes say everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from steps.core.errors import ConfigError, UsageError
+from steps.core.pipeline import PIPELINES, resolve_inputs, stage
+from steps.core.recipe import RECIPES, find_recipe, load_recipe
+
+GOOD = """
+name: good
+dag: language_models
+sources: [{name: wiki, uri: /tmp/wiki/, kind: reference}]
+steps: {language_model_zh: {order: 4}}
+"""
+
+
+def test_a_recipe_fills_in_every_stage_of_its_dag() -> None:
+    recipe, configs = load_recipe(GOOD)
+    assert recipe.name == "good"
+    assert list(configs) == [s.section for s in PIPELINES["language_models"]]
+    assert (configs["language_model_zh"].order, configs["language_model_en"].order) == (4, 5)
+    assert (configs["language_model_zh"].language, configs["language_model_en"].language) == ("zh", "en")
+
+
+def test_overrides_win_over_the_recipe() -> None:
+    _, configs = load_recipe(GOOD, ["language_model_zh.order=3", "preprocess.max_quarantine_share=0.5"])
+    assert configs["language_model_zh"].order == 3
+    assert configs["preprocess"].max_quarantine_share == 0.5
+
+
+def test_every_error_of_a_bad_recipe_is_listed_at_once() -> None:
+    bad = GOOD.replace("order: 4", "order: 40, colour: red").replace("kind: reference", "kind: novel")
+    bad += "  filtre: {}\n" if bad.endswith("steps:\n") else ""
+    with pytest.raises(ConfigError) as error:
+        load_recipe(bad.replace("steps: {", "steps: {filtre: {}, "), ["nonsense", "preprocess.no_such=1"])
+    text = str(error.value)
+    for part in (
+        "recipe.sources.0.kind",
+        "language_model_zh.order",
+        "language_model_zh.colour",
+        "no stage 'filtre'",
+        "'nonsense' is not section.field=value",
+        "preprocess.no_such",
+    ):
+        assert part in text, f"{part} is missing in:\n{text}"
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- a", "name: x"])
+def test_what_is_not_a_recipe_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="recipe"):
+        load_recipe(text)
+
+
+def test_an_unknown_recipe_names_those_that_exist() -> None:
+    with pytest.raises(UsageError, match="acceptance_factory"):
+        find_recipe("no_such_recipe")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
+def test_every_committed_recipe_is_valid(name: str) -> None:
+    recipe, configs = load_recipe(find_recipe(name))
+    assert recipe.name == name
+    assert set(configs) == {s.section for s in PIPELINES[recipe.dag]}
+
+
+def test_inputs_of_a_stage_come_from_the_run_and_from_earlier_stages() -> None:
+    run = {"language_models": {"en": "E", "zh": "Z"}}
+    wanted = stage("data_factory", "score")
+    assert resolve_inputs(wanted, run, {"preprocess": "P"}) == {
+        "corpus": "P",
+        "language_models.en": "E",
+        "language_models.zh": "Z",
+    }
+    assert resolve_inputs(stage("data_factory", "deduplicate"), {"dedup_index": {}}, {"filter": "F"}) == {
+        "corpus": "F"
+    }
