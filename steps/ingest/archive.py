@@ -1,4 +1,4 @@
-"""Reads WARC and WET archives: plain, gzip, zstd or lz4, whole-file or per record, on FastWARC.
+"""Reads WARC, WET and ARC archives: plain, gzip, zstd or lz4, whole-file or per record, on FastWARC.
 
 A broken place does not end the reading: it is reported as one broken record, and reading goes on at the next
 place where a record can start. Everything is bounded: a record beyond the limit is skipped without being held
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fastwarc.stream_io import WarcReader
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
+from steps.ingest.arc import is_arc, read_arc
 from steps.ingest.records import RawRecord, Skipped
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -30,7 +32,6 @@ _STARTS = {
     b"\x04\x22": re.compile(rb"\x04\x22\x4d\x18"),
 }
 _PLAIN_START = re.compile(rb"(?:(?<=\n)|\A)WARC/\d")
-_ARC_START = re.compile(rb"\s*(?:filedesc://|https?://\S+ [\d.]+ \d{14} )")
 
 
 def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord]:
@@ -65,10 +66,10 @@ def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord
             # the place that broke is the first possible start after the last good record
             broken_at = following.start() if last and following else max(last, offset)
             after = starts.search(data, broken_at + 1)
-            broken = _broken_place(data, row, broken_at, after.start() if after else size, error)
-            if broken.broken == "unsupported_arc":
-                broken.size, after = size, None
-            yield broken
+            if not row and is_arc(_peek(data[: 1 << 16])):
+                yield from _arc_records(path, limit, skipped)
+                return
+            yield _broken_place(data, row, broken_at, after.start() if after else size, error)
             row += 1
             offset, restarts = (after.start() if after else None), restarts + 1
             if restarts == MAX_RESTARTS and offset is not None:
@@ -77,21 +78,28 @@ def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord
 
 
 def _broken_place(data: mmap.mmap, row: int, start: int, end: int, error: str) -> RawRecord:
-    """One broken stretch of the file; an ARC file or a file without any record gets a reason of its own."""
+    """One broken stretch of the file; a file that does not begin with a record gets a reason of its own."""
     raw = data[start : min(end, start + (1 << 16))]
     reason = "broken_record" if row else "not_an_archive"
-    if not row and _ARC_START.match(_peek(raw)):
-        reason, error = (
-            "unsupported_arc",
-            "ARC 1.0 archives are not read; convert them to WARC (warcio recompress)",
-        )
     return RawRecord(row, end - start, broken=reason, detail=f"at byte {start}: {error}", raw=raw)
+
+
+def _arc_records(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord]:
+    """Records of an ARC file, their blocks read like those of a WARC file."""
+    for record in read_arc(path, limit, skipped):
+        block, media = record.payload, record.content_type
+        record.payload, record.content_type = None, ""
+        if record.broken is None and not record.url.startswith(PAGE_SCHEMES):
+            record.removed, record.detail = "not_a_page", record.url.partition(":")[0]
+        elif block is not None and block.startswith(b"HTTP/"):
+            _read_http(record, block, limit)
+        elif block is not None:
+            _take(record, block, media, None)
+        yield record
 
 
 def _peek(raw: bytes) -> bytes:
     """The first bytes of a file, decompressed if it is gzip."""
-    import zlib
-
     if raw[:2] != b"\x1f\x8b":
         return raw[:512]
     try:

@@ -133,12 +133,35 @@ def test_wet_records_are_texts(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_archive_is_one_broken_record(tmp_path: Path) -> None:
     (tmp_path / "a.warc").write_bytes(b"just some text\n")
-    (tmp_path / "b.arc").write_bytes(b"filedesc://x.arc 0.0.0.0 20050614070144 text/plain 77\n1 0 X\n")
     (tmp_path / "empty.warc").write_bytes(b"")
     assert [fate(r) for r in read(tmp_path / "a.warc")] == ["broken:not_an_archive"]
-    (arc,) = read(tmp_path / "b.arc")
-    assert arc.broken == "unsupported_arc" and "convert them to WARC" in str(arc.detail)
     assert read(tmp_path / "empty.warc") == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_arc_archives_are_read_to_the_first_broken_line(tmp_path: Path, packed: bool) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>an old page</p>"
+    lost = b"HTTP/1.1 404 Not Found\r\n\r\n"
+    records = [
+        b"filedesc://a.arc 0.0.0.0 20050614070144 text/plain 4\n1 0\n\n",
+        b"dns:e.org 1.2.3.4 20050614070144 text/dns 3\nabc\n",
+        b"http://e.org/a page 1.2.3.4 20050614070145 text/html %d\n%s\n" % (len(page), page),
+        b"http://e.org/2 1.2.3.4 20050614070146 text/html %d\n%s\n" % (len(lost), lost),
+        b"http://e.org/3 1.2.3.4 20050614070146 text/html 3000000\n" + bytes(3_000_000) + b"\n",
+        b"http://e.org/4 1.2.3.4 20050614070147 text/html -1\n\n",
+    ]
+    path = tmp_path / "a.arc"
+    path.write_bytes(b"".join(map(gzip.compress, records)) if packed else b"".join(records))
+    found = read(path)
+    assert [fate(r) for r in found] == [
+        "not_a_page",
+        "document",
+        "http_status",
+        "broken:oversized_record",
+        "broken:broken_record",
+    ]
+    assert (found[1].url, found[1].fetched_at) == ("http://e.org/a page", "2005-06-14T07:01:45Z")
+    assert found[1].payload == b"<p>an old page</p>"
 
 
 @pytest.mark.data
@@ -152,10 +175,14 @@ def test_real_archives_of_other_tools_are_read_as_far_as_they_go(shared_data: Pa
         per_file[path.name] = Counter(fate(record) for record in read(path, 16 << 20))
         fates += per_file[path.name]
     assert len(files) == 67
-    assert fates["document"] == 301
+    assert fates["document"] == 438
     assert fates["revisit"] == 147
-    assert fates["broken:unsupported_arc"] == 10
-    assert sum(count for name, count in fates.items() if name.startswith("broken:")) == 30
+    assert sum(count for name, count in fates.items() if name.startswith("broken:")) == 24
+    # the same crawl in both formats
+    assert per_file["example.arc.gz"]["document"] == 1  # of pywb and warcio, which come last
+    aut = shared_data / "crawl_native" / "aut"
+    both = [Counter(map(fate, read(aut / name, 16 << 20))) for name in ("example.arc.gz", "example.warc.gz")]
+    assert both[0] == both[1] and both[0]["document"] == 129
     assert per_file["clipped.warc.gz"] == {"broken:truncated_record": 1}
     assert per_file["example-trunc.warc"] == {"document": 1, "broken:broken_record": 1}
     assert per_file["clueweb-quirk.warc.gz"] == {"document": 29}
