@@ -60,9 +60,22 @@ def _sources(corpus: str, indexes: tuple[str, ...]) -> tuple[Source, ...]:
 
 
 def all_sources(inputs: Mapping[str, Artifact]) -> tuple[Source, ...]:
-    """All shards of the indexes and of the corpus; the same in every process, whatever the indexes are called."""
-    by_digest = {artifact.digest: artifact.ref for artifact in select_inputs(inputs, "index").values()}
-    return _sources(inputs["corpus"].ref, tuple(by_digest[digest] for digest in sorted(by_digest)))
+    """All shards of the indexes and of the corpus; the same in every process, whatever the indexes are called.
+
+    An index that was made of this very corpus is left out: a repeated run never meets itself.
+    """
+    corpus = inputs["corpus"]
+    by_digest = {
+        artifact.digest: artifact.ref
+        for artifact in select_inputs(inputs, "index").values()
+        if artifact.digest != corpus.digest and made_from(artifact) != corpus.digest
+    }
+    return _sources(corpus.ref, tuple(by_digest[digest] for digest in sorted(by_digest)))
+
+
+def made_from(artifact: Artifact) -> str | None:
+    """Digest of the corpus that an index was made from."""
+    return artifact.manifest.identity.payload.inputs.get("corpus")
 
 
 def places(source: int, rows: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ def run(ctx: StepContext) -> None:
     rows = sum(source.shard.rows for source in sources)
     partitions = max(1, -(-rows // ctx.config.partition_documents))
     keyed = ctx.map("keys", write_keys, [{"source": s.number, "partitions": partitions} for s in sources])
+    ctx.set("published_documents", sum(p.result["documents"] for p in keyed[:first_new]))
     common = {"folder": ctx.folder, "first_new": first_new}
     decisions: dict[str, Entries] = {}
     for kind in ("url", "text"):
@@ -61,6 +62,9 @@ def run(ctx: StepContext) -> None:
             tally[0] += reached
             tally[1] += removed_here
     check_wipe_out(by_source, ctx.config)
+    for name in ("url_duplicates", "text_duplicates", "near_duplicates"):
+        ctx.metric(f"corpus/{name}", ctx.facts[name])
+    ctx.metric("corpus/bloom_false_positives", ctx.facts["bloom"]["measured_full"])
 
 
 def temporary(parts: Sequence[PartResult], prefix: str) -> Entries:

@@ -88,7 +88,7 @@ def strip_texts(data, offsets, classes):
 
 def hash128(data: np.ndarray, offsets: np.ndarray, seed: int = 0) -> np.ndarray:
     """uint64[n, 2] (high, low): xxh3-128 of each document's bytes. One call of the C library per document."""
-    view = memoryview(np.ascontiguousarray(data))
+    view = np.ascontiguousarray(data).data
     digests = b"".join(
         xxhash.xxh3_128_digest(view[a:b], seed)
         for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
@@ -411,7 +411,9 @@ def jaccard(offsets, grams, a, b, at_least=0.0):
     if together == 0:
         return 0.0
     # the fewest common n-grams with which both / (together - both) reaches the bound, by that very division
-    needed = max(np.int64(at_least * together / (1 + at_least)) - 1, 0)
+    needed = int(at_least * together / (1 + at_least))
+    if needed > 0:
+        needed -= 1
     while needed / (together - needed) < at_least:
         needed += 1
     both = 0
