@@ -157,9 +157,9 @@ def privacy(text: str, language: str) -> Score:
         if _valid_identity(match.group()):
             return (1.0, match.start(), match.end())
     for pattern in (_MOBILE, _PHONE, _SSN):
-        match = pattern.search(text)
-        if match is not None and "555" not in match.group() and len(set(match.group())) > 4:
-            return (1.0, match.start(), match.end())
+        number = pattern.search(text)
+        if number is not None and "555" not in number.group() and len(set(number.group())) > 4:
+            return (1.0, number.start(), number.end())
     return NOTHING
 
 

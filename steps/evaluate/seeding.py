@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from steps.evaluate import fragments
 
 # Host documents are cut to about this many characters around the defect, so that people who read the seeded ones are
 # not told apart by length and need no hour per document (own choice).
 HOST_CHARS = 4000
+T = TypeVar("T")
 _SENTENCE_ZH = re.compile(r"[^。！？!?\n]{15,200}[。！？]")
 _SENTENCE_EN = re.compile(r"(?<![^\s])[A-Z][^\n]{40,300}?[.!?](?=\s|$)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`|^(?: {4}|\t)[^\n]*$", re.S | re.M)
@@ -37,10 +39,11 @@ class Draw:
         block = hashlib.sha256(self._key + self._count.to_bytes(8, "big")).digest()
         return int.from_bytes(block[:16], "big") % limit
 
-    def pick(self, items: Sequence) -> object:
+    def pick(self, items: Sequence[T]) -> T:
+        """One of the items."""
         return items[self.below(len(items))]
 
-    def several(self, items: Sequence, count: int) -> list:
+    def several(self, items: Sequence[T], count: int) -> list[T]:
         """`count` different items, in drawn order."""
         left = list(items)
         return [left.pop(self.below(len(left))) for _ in range(min(count, len(left)))]
@@ -104,11 +107,11 @@ def _insert(text: str, block: str, draw: Draw) -> str:
         if not fenced:
             places.append(number)
         fenced ^= line.count("```") % 2 == 1
-    at = int(draw.pick([*places, len(lines)]))
+    at = draw.pick([*places, len(lines)])
     return "\n".join([*lines[:at], block, *lines[at:]])
 
 
-def _block(bank: dict[str, tuple[str, ...]], text: str, language: str, draw: Draw, count: int) -> str:
+def _block(bank: Mapping[str, tuple[str, ...]], text: str, language: str, draw: Draw, count: int) -> str:
     sentences = [_fill(t, draw) for t in draw.several(bank[language], count)]
     joint = "\n" if draw.below(2) else ("" if language == "zh" else " ")
     return _insert(text, joint.join(sentences), draw)
@@ -147,7 +150,7 @@ def insult(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
 def navigation(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """A menu of 12 to 20 entries, one per line or with separators, before or after the text."""
     items = draw.several(fragments.MENU[language], 12 + draw.below(9))
-    menu = str(draw.pick(("\n", " | ", " > ", "  ", " · "))).join(items)
+    menu = draw.pick(("\n", " | ", " > ", "  ", " · ")).join(items)
     host = _host(text)
     return f"{menu}\n{host}" if draw.below(2) else f"{host}\n{menu}"
 

@@ -149,7 +149,7 @@ def draw(ctx: StepContext, corpus: Corpus, strata: Mapping[str, Stratum], seed: 
 def _roles(
     found: Mapping[str, list[tuple[int, int, int]]], strata: Mapping[str, Stratum], wanted: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    chosen = []
+    chosen: list[dict[str, Any]] = []
     for name in sorted(strata):
         rows = sorted(found[name])
         sampled, extra = strata[name].sampled, strata[name].extra

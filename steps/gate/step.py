@@ -66,6 +66,8 @@ def claim_look(store: Store, facts: SampleFacts, sample: Artifact) -> None:
     Looks at a dump share alpha, so that one number stands for one sample for ever. Raises ConfigError if the number
     is taken by another sample, naming the next free one.
     """
+    if facts.population == 0:
+        return  # there is nothing to look at; the verdict says so
     if not facts.dump:
         raise ConfigError(
             "gate: the documents name no dump, so that looks cannot be numbered; set the run's dump"
