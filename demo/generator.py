@@ -167,16 +167,20 @@ class Generator:
         it.
         """
         sentences = read_texts("defects")
-        clean = [item for item in self.items if item.planted.kind == "clean"]
-        for number, item in enumerate(clean[: self.defects]):
+        clean = [
+            [i for i in self.items if (i.planted.kind, i.planted.language) == ("clean", code)]
+            for code in LANGUAGES
+        ]
+        turns = [item for pair in zip(*clean, strict=False) for item in pair]
+        for number, item in enumerate(turns[: self.defects]):
             language = item.planted.language
             item.planted.stage = "defect"
-            if number % 4 == 3:
+            if number % 5 == 4:
                 item.planted.kind = "cut_off"
                 item.text = cut_off(item.text, self.draw)
                 continue
             fitting = [s for s in sentences if s["language"] == language]
-            chosen = fitting[number % len(fitting)]
+            chosen = fitting[number // len(LANGUAGES) * 3 % len(fitting)]  # insults and advertising by turns
             item.planted.kind, item.planted.strings = chosen["kind"], [chosen["text"]]
             item.text = insert_sentence(item.text, chosen["text"], language, self.draw)
 

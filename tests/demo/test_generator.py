@@ -122,7 +122,9 @@ def test_ingest_and_preprocess_find_what_was_planted_for_them(
 def test_defects_are_planted_in_clean_pages_only(tmp_path: Path) -> None:
     planted = write_dump(tmp_path, seed=1, defects=12)
     defects = [p for p in planted if p.stage == "defect"]
-    assert Counter(p.kind for p in defects)["cut_off"] == 3
+    assert Counter(p.kind for p in defects)["cut_off"] == 2
+    assert Counter(p.language for p in defects) == {"zh": 6, "en": 6}
+    assert {p.kind for p in defects} == {"cut_off", "insult", "advertising"}
     assert len(defects) == 12
     assert all(p.strings or p.kind == "cut_off" for p in defects)
     raw = documents(ingest(tmp_path / "store", tmp_path / "demo-2026-01"))
