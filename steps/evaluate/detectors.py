@@ -164,8 +164,7 @@ def privacy(text: str, language: str) -> Score:
 
 
 _CUT_EN = re.compile(
-    r"\b(?:the|an?|of|and|to|with|that|for|from|which|because|in|on|at|by|as|or|is|are|was|were|their|its|our|my)"
-    r"(?P<dots>\s?(?:\.\.\.|…)?)$",
+    r"(?<=\w )(?:the|an?|of|and|to|with|that|for|from|which|because|at|by|as|or|their|its|our|my)\s?(?:\.\.\.|…)?$",
     re.I,
 )
 _CUT_ZH = re.compile(
@@ -259,7 +258,7 @@ _JOINT = re.compile(r"(?<=[^\s.。！？!?…])\s?(?:\[?(?:\.\.\.|(?<!…)…(?!
 def incoherent(text: str, language: str) -> Score:
     """Snippets of unrelated documents, cut off and joined by ellipses."""
     joints = [m.start() for m in _JOINT.finditer(text)]
-    if len(joints) < 4:
+    if len(joints) < 5:
         return NOTHING
     each = 150 if language == "zh" else 320
     return (len(joints) * each / max(len(text), 1), joints[0], joints[-1])

@@ -182,13 +182,18 @@ def mojibake(text: str, language: str, draw: Draw, others: Sequence[str]) -> str
 def truncated(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """The text stops in the middle of a sentence, sometimes with an ellipsis."""
     host = _host(text)
-    stops = list((_STOP_ZH if language == "zh" else _STOP_EN).finditer(host, len(host) // 3))
+    least = 15 if language == "zh" else 40
+    stops = [
+        m.end()
+        for m in (_STOP_ZH if language == "zh" else _STOP_EN).finditer(host, len(host) // 3)
+        if m.end() - host.rfind("\n", 0, m.end()) > least
+    ]
     if stops:
-        host = host[: draw.pick(stops).end()]
-    else:
-        host = host[: max(20, len(host) * 2 // 3)].rstrip(" .。！？!?\n")
-    ellipsis = ("", "", "...", " ...", "…") if stops else ("...",)
-    return host + str(draw.pick(ellipsis))
+        return host[: draw.pick(stops)] + draw.pick(("", "", "...", " ...", "…"))
+    # no such place: the longest line loses its last third, and all after it goes
+    line = max(host.split("\n"), key=len)
+    end = host.index(line) + max(min(len(line), least + 1), len(line) * 2 // 3)
+    return host[:end].rstrip(" .。…，、！？!?\n") + "..."
 
 
 def repetition(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
