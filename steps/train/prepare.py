@@ -15,6 +15,7 @@ from steps.train.architecture import check_layout, read_architecture
 from steps.train.config import Config
 
 SETTINGS = Path(__file__).resolve().parents[2] / "configs" / "deepspeed"
+LEAST_BUCKET, MOST_BUCKET = 1 << 20, 500_000_000  # numbers; the upper one is DeepSpeed's default
 CHECKPOINT = "checkpoint_"
 TRAIN, HELD_OUT = "train", "heldout/"
 
@@ -39,9 +40,12 @@ def check_chain(tokens: Artifact, model: Artifact, previous: Artifact | None, st
         )
 
 
-def engine_settings(config: Config) -> dict[str, Any]:
-    """DeepSpeed's settings: the committed file of this precision, and what follows from Config."""
+def engine_settings(config: Config, parameters: int) -> dict[str, Any]:
+    """DeepSpeed's settings: the committed file of this precision, and what follows from Config and model size."""
     settings: dict[str, Any] = json.loads((SETTINGS / f"zero1_{config.precision}.json").read_text())
+    # DeepSpeed allocates whole buckets, by default two of 500 million numbers, however small the model is.
+    bucket = min(MOST_BUCKET, max(LEAST_BUCKET, parameters))
+    settings["zero_optimization"] |= {"reduce_bucket_size": bucket, "allgather_bucket_size": bucket}
     return settings | {
         "train_micro_batch_size_per_gpu": config.micro_batch,
         "gradient_accumulation_steps": config.batch_windows // (config.micro_batch * config.layout.data),
@@ -67,7 +71,7 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     spec = {
         "config": config.model_dump(mode="json"),
         "model": asdict(architecture),
-        "settings": engine_settings(config),
+        "settings": engine_settings(config, architecture.parameters),
         "sequence_length": length,
         "steps": steps,
         "windows": sets.pop(TRAIN),

@@ -141,3 +141,23 @@ def approve_all(monkeypatch: Any) -> None:
     monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
     for module in (steps.initialize.step, steps.pack.step, steps.train.step):
         monkeypatch.setattr(module, "verify_training", lambda artifact: None)
+
+
+def make_train(
+    root: Path, tokens: Outcome, model: Outcome, previous: Outcome | None = None, **changes: Any
+) -> Outcome:
+    """One training stage on windows of 64 tokens."""
+    config = {
+        "micro_batch": 2,
+        "batch_windows": 8,
+        "learning_rate": 2e-3,
+        "final_learning_rate": 1e-4,
+        "checkpoint_every": 5,
+        "evaluate_every": 10,
+    }
+    inputs = {"tokens": tokens.ref, "model": model.ref}
+    if previous:
+        inputs["previous"] = previous.ref
+    return run_step(
+        "train", config=config | changes, inputs=inputs, root=f"file://{root}", runtime=Runtime(workers=1)
+    )

@@ -12,6 +12,10 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
+from steps.train.architecture import Architecture
+from steps.train.config import Config
+from steps.train.prepare import engine_settings
+
 SHAPE = {
     "vocabulary": 96,
     "hidden": 32,
@@ -135,15 +139,7 @@ def write_spec(folder: Path, **changes: Any) -> Path:
     }
     for key, value in changes.items():
         (spec if key in spec else config)[key] = value
-    precision = config.get("precision", "bfloat16")
-    layout = config.get("layout", {})
-    accumulate = config["batch_windows"] // (config["micro_batch"] * layout.get("data", 1))
-    settings = json.loads((Path("configs/deepspeed") / f"zero1_{precision}.json").read_text())
-    settings |= {
-        "train_micro_batch_size_per_gpu": config["micro_batch"],
-        "gradient_accumulation_steps": accumulate,
-        "gradient_clipping": 1.0,
-    }
+    settings = engine_settings(Config.model_validate(config), Architecture(**SHAPE).parameters)
     out.mkdir(parents=True, exist_ok=True)
     path = folder / "spec.json"
     path.write_text(json.dumps(spec | {"config": config, "settings": settings}))

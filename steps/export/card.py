@@ -1,0 +1,140 @@
+"""The model card: what the model was trained on, who approved it, and how its losses went.
+
+It is part of the artifact's identity, so it names artifacts by step and content digest, never by where they lie.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from steps.core.approval import Approved
+from steps.core.artifact import Artifact
+from steps.export.config import Config
+
+
+def training_chain(train: Artifact) -> list[Artifact]:
+    """The training stages behind an artifact, first one first."""
+    chain = [train]
+    while chain[0].has_input("previous"):
+        chain.insert(0, chain[0].input("previous"))
+    return chain
+
+
+def model_card(
+    config: Config, model: Artifact, chain: list[Artifact], approved: Approved, weights: int
+) -> str:
+    """``README.md`` of the exported folder."""
+    languages = sorted(model.facts.get("bytes_per_token", {}))
+    head = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    head += ["language:", *(f"- {language}" for language in languages)] if languages else []
+    sections = [
+        "\n".join([*head, "tags:", "- tokenmill", "---"]),
+        f"# {config.name}",
+        f"A LLaMA model of {weights:,} weights, continually pre-trained in {len(chain)} stages by tokenmill.",
+        _base(model),
+        _stages(chain),
+        _heldout(chain),
+        _corpora(approved),
+        _supervised(approved),
+        _lineage(model, chain, approved),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _short(artifact: Artifact) -> str:
+    return f"{artifact.step} `{artifact.digest[:12]}`"
+
+
+def _table(header: list[str], rows: list[list[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
+def _base(model: Artifact) -> str:
+    base = model.config.get("base")
+    origin = (
+        f"`{base['name']}` (files {base['sha256'][:12]})"
+        if base
+        else "random weights and a tokenizer of its own"
+    )
+    rows = [
+        [language, f"{found['before']:.2f}", f"{found['after']:.2f}"]
+        for language, found in sorted(model.facts.get("bytes_per_token", {}).items())
+    ]
+    text = (
+        f"## Base\n\nIt started from {origin}. {model.facts['characters_added']} Chinese characters were added to the "
+        f"vocabulary of {model.facts['vocabulary_before']} pieces; their rows are the average "
+        f"(`{model.config['row_weights']}`) of the pieces that used to encode them."
+    )
+    return text + ("\n\n" + _table(["language", "bytes per token before", "after"], rows) if rows else "")
+
+
+def _stages(chain: list[Artifact]) -> str:
+    rows = []
+    for stage in chain:
+        facts, settings = stage.facts, stage.config
+        rates = f"{settings['learning_rate']:g} → {settings['final_learning_rate']:g}"
+        layout = "×".join(str(settings["layout"][axis]) for axis in ("tensor", "pipeline", "data"))
+        losses = f"{facts['loss']['first']:.4f} → {facts['loss']['last']:.4f}"
+        rows.append([facts["stage"], facts["steps"], f"{facts['tokens']:,}", rates, layout, losses])
+    header = [
+        "stage",
+        "steps",
+        "target tokens",
+        "learning rate",
+        "layout (tensor×pipeline×data)",
+        "training loss",
+    ]
+    return "## Training\n\n" + _table(header, rows)
+
+
+def _heldout(chain: list[Artifact]) -> str:
+    names = sorted({name for stage in chain for name in stage.facts["heldout_loss"]})
+    rows = []
+    for name in names:
+        found = [stage.facts["heldout_loss"].get(name) for stage in chain]
+        rows.append([name, *(f"{f['first']:.4f} → {f['last']:.4f}" if f else "" for f in found)])
+    header = ["held-out set", *(f"stage {stage.facts['stage']}" for stage in chain)]
+    return "## Held-out loss\n\nNothing of these sets was trained on.\n\n" + _table(header, rows)
+
+
+def _corpora(approved: Approved) -> str:
+    rows = []
+    for name, (corpus, verdict) in sorted(approved.corpora.items()):
+        rows.append(
+            [
+                name,
+                f"`{corpus.digest[:12]}`",
+                f"{verdict.population:,}",
+                ", ".join(verdict.readers),
+                f"{verdict.read:,}",
+                f"{verdict.rate:.3%}",
+                f"{verdict.bound_rate:.3%}",
+                f"`{verdict.policy_digest[:12]}`",
+            ]
+        )
+    header = ["corpus", "digest", "documents", "readers", "read", "defect rate", "upper bound", "policy"]
+    return "## Gated corpora\n\nEach carries a verdict that training verified again.\n\n" + _table(
+        header, rows
+    )
+
+
+def _supervised(approved: Approved) -> str:
+    if not approved.ungated:
+        return "## Data without a verdict\n\nNone."
+    rows = [[name, reason] for name, reason in sorted(approved.ungated.items())]
+    return "## Data without a verdict\n\n" + _table(["data set", "why it has none"], rows)
+
+
+def _lineage(model: Artifact, chain: list[Artifact], approved: Approved) -> str:
+    tokens = [stage.input("tokens") for stage in chain]
+    names = [_short(approved.mix), _short(model), *map(_short, tokens), *map(_short, chain)]
+    recipe = {
+        "mix": approved.mix.config,
+        "initialize": model.config,
+        **{f"pack_{stage.facts['stage']}": tokens[i].config for i, stage in enumerate(chain)},
+        **{f"train_{stage.facts['stage']}": stage.config for stage in chain},
+    }
+    shown = json.dumps(recipe, indent=1, sort_keys=True, ensure_ascii=False)
+    return f"## Lineage\n\n{', '.join(names)}\n\nRecipe:\n\n```json\n{shown}\n```"

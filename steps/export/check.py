@@ -1,0 +1,71 @@
+"""Whether the exported folder is the model that was trained."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from steps.core.errors import DataError
+
+
+@torch.no_grad()
+def compare_logits(folder: Path, probe: Path) -> tuple[float, int]:
+    """(largest difference, positions compared) between the trainer's logits and transformers', in FP32.
+
+    The difference is in standard deviations of the logits, so that one tolerance serves small and large models.
+    The trainer saw documents packed into windows; transformers sees each alone. So this also proves that documents
+    in a window did not see each other.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True, use_safetensors=True
+    ).eval()
+    worst, positions = 0.0, 0
+    squares, sums, values = 0.0, 0.0, 0
+    with safe_open(probe, framework="pt") as file:
+        numbers = sorted({name.partition(".")[0] for name in file.keys()}, key=int)  # noqa: SIM118
+        for number in numbers:
+            ids, ends, logits = (file.get_tensor(f"{number}.{part}") for part in ("ids", "ends", "logits"))
+            squares += float(logits.double().square().sum())
+            sums, values = sums + float(logits.double().sum()), values + logits.numel()
+            start = 0
+            for end in ends.tolist():
+                found = model(input_ids=ids[None, start:end].long()).logits[0].float()
+                worst = max(worst, float((found - logits[start:end]).abs().max()))
+                positions += end - start
+                start = end
+    if not positions:
+        raise DataError("the trained artifact has no logits to compare with: train it again")
+    deviation = math.sqrt(max(squares / values - (sums / values) ** 2, 1e-30))
+    return worst / deviation, positions
+
+
+def check_tokenizer(folder: Path, texts: list[str]) -> None:
+    """Raise DataError unless the fast tokenizer in ``folder`` encodes ``texts`` as its SentencePiece model does."""
+    import sentencepiece
+    from transformers import AutoTokenizer
+
+    slow = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    fast = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    for text in texts:
+        if fast(text, add_special_tokens=False).input_ids != slow.encode(text):
+            raise DataError(f"tokenizer.json and tokenizer.model disagree on {text[:40]!r}: initialize again")
+
+
+def probe_texts(folder: Path, probe: Path) -> list[str]:
+    """The probe's documents as text."""
+    import sentencepiece
+
+    slow = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    texts = []
+    with safe_open(probe, framework="pt") as file:
+        for name in sorted(file.keys()):
+            if name.endswith(".ids"):
+                # rows beyond the tokenizer are padding of the vocabulary and stand for no text
+                ids = [i for i in file.get_tensor(name).tolist() if i < slow.get_piece_size()]
+                texts.append(slow.decode(ids))
+    return texts

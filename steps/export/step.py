@@ -1,0 +1,75 @@
+"""The export step: folder, proof, card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steps.core.approval import verify_training
+from steps.core.errors import DataError
+from steps.core.parts import PartWriter
+from steps.core.step import Input, Step, StepContext
+from steps.export.card import model_card, training_chain
+from steps.export.config import Config
+
+TOKENIZER = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
+
+
+def run(ctx: StepContext) -> None:
+    """Verify what the model was trained on, write the folder, and commit it only if it is the trained model."""
+    config: Config = ctx.config
+    train, model = ctx.inputs["train"], ctx.inputs["model"]
+    if train.input("model").digest != model.digest:
+        raise DataError(f"{train.reference.uri} was trained from another model than {model.reference.uri}")
+    approved = verify_training(train)
+    found = ctx.part("folder", write_folder).result
+    chain = training_chain(train)
+    ctx.part("card", write_card, {"text": model_card(config, model, chain, approved, found["weights"])})
+    ctx.metric("eval/export_logit_difference", found["difference"])
+    ctx.log.info(
+        "export: %d weights; logits of %d positions equal the trainer's within %.1e standard deviations",
+        found["weights"], found["positions"], found["difference"],
+    )  # fmt: skip
+    ctx.set("weights", found["weights"])
+    ctx.set("logit_check", {"tolerance": config.tolerance, "positions": found["positions"]})
+    ctx.set("stages", [{"stage": s.facts["stage"], "loss": s.facts["loss"]} for s in chain])
+    ctx.set("heldout_loss", train.facts["heldout_loss"])
+
+
+def write_folder(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
+    """Write and check the Hugging Face folder; it is uploaded only if transformers gives the trainer's logits."""
+    from steps.export.check import check_tokenizer, compare_logits, probe_texts
+    from steps.export.weights import write_shards
+
+    train, model = part.inputs["train"], part.inputs["model"]
+    folder, fetched = part.scratch / "folder", part.scratch / "fetched"
+    folder.mkdir()
+    sources = [train.fetch(entry, fetched) for entry in train.files("weights")]
+    weights = write_shards(sources, folder, part.config.max_shard_bytes)
+    for name in TOKENIZER:
+        (folder / name).write_bytes(model.read_bytes(model.file(name)))
+    (folder / "config.json").write_bytes(train.read_bytes(train.file("config.json")))
+    probe = train.fetch(train.file("probe.safetensors"), fetched)
+    difference, positions = compare_logits(folder, probe)
+    if not difference <= part.config.tolerance:
+        raise DataError(
+            f"the exported model's logits differ from the trainer's by {difference:.2e} deviations, more than "
+            f"export.tolerance {part.config.tolerance:.0e}: they are not the same model"
+        )
+    check_tokenizer(folder, probe_texts(folder, probe))
+    for path in sorted(folder.iterdir()):
+        part.put_file(path.name, path, "model")
+    return {"weights": weights, "difference": difference, "positions": positions}
+
+
+def write_card(task: dict[str, Any], part: PartWriter) -> None:
+    part.put_bytes("README.md", task["text"].encode(), "model")
+
+
+STEP = Step(
+    name="export",
+    version=1,
+    config=Config,
+    run=run,
+    inputs=(Input("train"), Input("model")),
+    libraries=("safetensors",),
+)

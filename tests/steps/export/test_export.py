@@ -1,0 +1,117 @@
+"""export: the folder is the trained model, says where it comes from, and a different model is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import steps.export.step
+from steps.core.approval import Approved
+from steps.core.config import Runtime
+from steps.core.step import Outcome, run_step
+from steps.export.check import compare_logits
+from steps.export.weights import plan_shards
+from tests.steps.training import MIX, approve_all, make_mix, make_model, make_pack, make_train
+
+VERDICT = SimpleNamespace(
+    population=60, readers=("automatic",), read=60, rate=0.0, bound_rate=0.0009, policy_digest="c" * 64
+)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two short stages, the second one tensor parallel, and their export."""
+    root = tmp_path_factory.mktemp("chain")
+    with pytest.MonkeyPatch.context() as patch:
+        approve_all(patch)
+        mix = make_mix(root)
+        model = make_model(root, mix)
+        packs = [make_pack(root, mix, model, stage=stage, sequence_length=64) for stage in (1, 2)]
+        first = make_train(root, packs[0], model, steps=4)
+        second = make_train(root, packs[1], model, first, stage=2, steps=2, layout={"tensor": 2})
+        corpus = mix.artifact.input("corpora.web")
+        ungated = {name: found["ungated"] for name, found in MIX["supervised"].items()}
+        approved = Approved(mix.artifact, {"web": (corpus, VERDICT)}, ungated)  # type: ignore[dict-item]
+        patch.setattr(steps.export.step, "verify_training", lambda artifact: approved)
+        exported = export(root, second, model)
+        yield SimpleNamespace(root=root, model=model, first=first, second=second, exported=exported)
+
+
+def export(root: Path, train: Outcome, model: Outcome, **config: Any) -> Outcome:
+    return run_step(
+        "export",
+        config=config,
+        inputs={"train": train.ref, "model": model.ref},
+        root=f"file://{root}",
+        runtime=Runtime(workers=1),
+    )
+
+
+def folder_of(outcome: Outcome, folder: Path) -> Path:
+    folder.mkdir()
+    for entry in outcome.artifact.files("model"):
+        (folder / entry.key).write_bytes(outcome.artifact.read_bytes(entry))
+    return folder
+
+
+@pytest.mark.slow
+def test_transformers_loads_the_folder_and_gives_the_trainers_logits(chain: Any, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = folder_of(chain.exported, tmp_path / "folder")
+    assert chain.exported.metrics["eval/export_logit_difference"] < 1e-4
+    assert chain.exported.facts["logit_check"]["positions"] > 60
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.bfloat16 and model.config.vocab_size == chain.model.facts["vocabulary"]
+    tokens = AutoTokenizer.from_pretrained(folder)("the river 河水", return_tensors="pt")
+    assert (
+        model.generate(tokens.input_ids, max_new_tokens=3, do_sample=False).shape[1]
+        == tokens.input_ids.shape[1] + 3
+    )
+
+
+@pytest.mark.slow
+def test_the_card_names_corpora_readers_stages_and_ungated_sets(chain: Any) -> None:
+    artifact = chain.exported.artifact
+    card = artifact.read_bytes(artifact.file("README.md")).decode()
+    assert "| web |" in card and "automatic" in card and "0.090%" in card
+    for found in MIX["supervised"].values():
+        assert found["ungated"] in card
+    assert "| 1 | 4 |" in card and "| 2 | 2 |" in card
+    assert chain.first.digest[:12] in card and str(chain.root) not in card
+
+
+@pytest.mark.slow
+def test_another_models_weights_do_not_pass(chain: Any, tmp_path: Path) -> None:
+    """One weight changed by 2 % is noticed."""
+    folder = folder_of(chain.exported, tmp_path / "folder")
+    train = chain.second.artifact
+    probe = train.fetch(train.file("probe.safetensors"), tmp_path / "probe")
+    same, _ = compare_logits(folder, probe)
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["model.layers.1.self_attn.o_proj.weight"] *= 1.02
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    other, _ = compare_logits(folder, probe)
+    assert same < 1e-5 and other > 1e-3
+
+
+@pytest.mark.slow
+def test_shards_and_their_index_load(chain: Any, tmp_path: Path) -> None:
+    """Small shards: an index and several files, the same logits (checked by the step itself)."""
+    outcome = export(chain.root, chain.second, chain.model, max_shard_bytes=20_000)
+    names = {entry.key for entry in outcome.artifact.files("model")}
+    assert (
+        "model.safetensors.index.json" in names and len([n for n in names if n.endswith(".safetensors")]) > 2
+    )
+
+
+def test_shards_keep_within_their_size() -> None:
+    shards = plan_shards({"a": 5, "b": 6, "c": 30, "d": 1, "e": 9}, 10)
+    assert shards == [["a"], ["b"], ["c"], ["d", "e"]]
