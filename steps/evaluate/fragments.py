@@ -1,4 +1,7 @@
-"""Text of the seeded defects, written for this purpose; nothing here is shared with any filter or detector list.
+"""Text of the seeded defects, written for this purpose.
+
+The detectors' lists (lexicon.py) have the same author and were adjusted until they found these sentences, so what
+the automatic readers score here is the best case for text defects in other words, not an estimate of it.
 
 Placeholders: {n} small number, {p} price, {m} mobile number, {d} seven digits, {w} made-up latin word, {z} made-up
 Chinese name. They are filled by the seed, so that no two seeded documents carry the same block.
