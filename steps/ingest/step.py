@@ -21,6 +21,7 @@ from steps.ingest.html import TooDeep, decode, extract
 from steps.ingest.records import RawRecord, Skipped
 from steps.ingest.tables import read_json, read_jsonl, read_parquet
 from steps.ingest.takedown import Takedowns
+from steps.report.page import stage_report
 
 UNDETERMINED = "und"
 SHARDS_PER_TASK = 10_000  # shard numbers that a task may use
@@ -260,4 +261,5 @@ STEP = Step(
     inputs=(Input("source"),),
     libraries=("fastwarc", "resiliparse", "zstandard"),
     makes="corpus",
+    report=stage_report,
 )

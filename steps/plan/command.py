@@ -114,7 +114,8 @@ def plan_run(
     """
     store = open_store(root)
     store.probe()
-    recipe, configs = checked_recipe(text, dag, [*overrides, *_takedowns(store)])
+    recipe, _ = checked_recipe(text, dag, overrides)
+    configs = load_recipe(text, [*overrides, *_takedowns(store, recipe.dag)])[1]
     listed = [list_objects(source, dump) for source in recipe.sources]
     locations = {source.name: place for source, (place, _) in zip(recipe.sources, listed, strict=True)}
     objects = [item for _, items in listed for item in items]
@@ -136,10 +137,11 @@ def plan_run(
     return Plan(*_write_run(store, run), source)
 
 
-def _takedowns(store: Store) -> list[str]:
-    """The catalog's takedown list as an override: every later dump leaves those documents out."""
+def _takedowns(store: Store, dag: str) -> list[str]:
+    """The catalog's takedown list as overrides: every later dump leaves those documents out."""
     entries = Catalog(store).get("takedowns").get("entries", [])
-    return [f"ingest.takedowns={json.dumps(entries)}"] if entries else []
+    sections = [stage.section for stage in stages(dag) if stage.section in ("ingest", "publish")]
+    return [f"{section}.takedowns={json.dumps(entries)}" for section in sections] if entries else []
 
 
 def _write_run(store: Store, run: dict[str, Any]) -> tuple[dict[str, Any], str]:

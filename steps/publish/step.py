@@ -18,6 +18,7 @@ from steps.core.errors import DataError, VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.verdict import Verdict, verify, verify_corpus
 from steps.publish.config import Config
+from steps.report.page import stage_report
 
 CORPORA, DEDUP_INDEX = "corpora", "dedup_index"
 REASON = "takedown"
@@ -184,4 +185,5 @@ STEP = Step(
     inputs=(Input("corpus"), Input("sample"), Input("labels"), Input("verdict")),
     makes="corpus",
     after_commit=point_catalog,
+    report=stage_report,
 )

@@ -17,6 +17,7 @@ from steps.core.errors import ConfigError
 from steps.core.manifest import FileEntry
 from steps.core.parts import open_artifact
 from steps.core.step import Input, PartWriter, Step, StepContext
+from steps.report.page import stage_report
 from steps.score.config import Config
 from steps.score.cutoffs import Cutoffs, language_cutoffs, qualities
 from steps.text.kenlm_score import NORMALISATION, Scorer
@@ -237,4 +238,5 @@ STEP = Step(
     inputs=(Input("corpus"), Input("language_models", many=True, optional=True)),
     libraries=("sentencepiece", "kenlm"),
     makes="overlay",
+    report=stage_report,
 )

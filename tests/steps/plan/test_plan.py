@@ -104,7 +104,8 @@ def test_takedowns_enter_the_next_run(tmp_path: Path, pages: Path) -> None:
     root = f"file://{tmp_path}/root"
     Catalog(open_store(root)).update("takedowns", lambda _: {"entries": ["domain:example.org"]})
     plan = plan_run(recipe(f"{pages}/*.gz"), root, "r")
-    assert plan.run["recipe"]["steps"]["ingest"]["takedowns"] == ["domain:example.org"]
+    steps = plan.run["recipe"]["steps"]
+    assert steps["ingest"]["takedowns"] == steps["publish"]["takedowns"] == ["domain:example.org"]
 
 
 def test_the_command_ends_with_the_exit_code_of_the_error_and_one_message(
