@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from steps.core.approval import verify_training
@@ -47,7 +48,9 @@ def write_folder(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     weights = write_shards(sources, folder, part.config.max_shard_bytes)
     for name in TOKENIZER:
         (folder / name).write_bytes(model.read_bytes(model.file(name)))
-    (folder / "config.json").write_bytes(train.read_bytes(train.file("config.json")))
+    described = json.loads(train.read_bytes(train.file("config.json"))) | {"dtype": train.config["precision"]}
+    described.pop("torch_dtype", None)  # the older name of dtype
+    (folder / "config.json").write_text(json.dumps(described, indent=1, sort_keys=True))
     probe = train.fetch(train.file("probe.safetensors"), fetched)
     difference, positions = compare_logits(folder, probe)
     if not difference <= part.config.tolerance:

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2 as proto
+from sentencepiece import sentencepiece_model_pb2
 
 from steps.core.errors import ConfigError
 
+proto: Any = sentencepiece_model_pb2  # its classes are made at import, unseen by type checkers
 SPACE = "▁"
 _BYTE, _NORMAL, _UNKNOWN, _CONTROL = 6, 1, 2, 3
 
@@ -142,7 +143,7 @@ def _added(number: int, content: str) -> dict[str, Any]:
     return {"id": number, "content": content, **flags, "special": True}
 
 
-def _merges(parsed: proto.ModelProto, vocabulary: dict[str, int]) -> list[list[str]]:
+def _merges(parsed: Any, vocabulary: dict[str, int]) -> list[list[str]]:
     """Every way to put a piece together from two pieces, best-scored piece first, as SentencePiece would merge."""
     ordinary = [piece for piece in parsed.pieces if piece.type == _NORMAL and len(piece.piece) > 1]
     ordinary.sort(key=lambda piece: (-piece.score, vocabulary[piece.piece]))

@@ -65,7 +65,7 @@ def whole(lengths: np.ndarray, order: np.ndarray, size: int, together: int) -> S
 
 
 @njit(cache=True)
-def best_fit(lengths, size, names, window):  # type: ignore[no-untyped-def]
+def best_fit(lengths, size, names, window):
     """Put ``lengths`` (decreasing) into the fullest open window that still has room; returns the number of windows.
 
     ``window[names[i]]`` receives the window of document i. Open windows hang in one list per free space, so that

@@ -38,6 +38,7 @@ def read_architecture(config: dict[str, Any]) -> Architecture:
     """The architecture in a config.json. Raises ConfigError for what this trainer cannot reproduce exactly."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
+    size = int(config["hidden_size"]) // int(config["num_attention_heads"])
     wrong = [
         f"{name} is {found!r}, expected {wanted!r}"
         for name, found, wanted in [
@@ -47,6 +48,7 @@ def read_architecture(config: dict[str, Any]) -> Architecture:
             ("mlp_bias", config.get("mlp_bias", False), False),
             ("tie_word_embeddings", config.get("tie_word_embeddings", False), False),
             ("rope type", kind, "default"),
+            ("head_dim", config.get("head_dim") or size, size),
         ]
         if found != wanted
     ]

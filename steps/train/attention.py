@@ -59,4 +59,5 @@ def varlen_attention(q_BSHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, ends: Tenso
     # Repeated here, because enable_gqa is younger than the oldest torch that this runs on.
     k_THK, v_THK = (x.repeat_interleave(groups, dim=2).reshape(B * S, H, K) for x in (k_BSGK, v_BSGK))
     out_THK = varlen_attn(q_BSHK.reshape(B * S, H, K), k_THK, v_THK, ends, ends, S, S, window_size=(-1, 0))
+    assert isinstance(out_THK, Tensor)  # a tuple only where the log-sum-exp is asked for
     return out_THK.view(B, S, H, K)

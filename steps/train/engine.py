@@ -41,7 +41,7 @@ class Ranks:
 @dataclass
 class Trainer:
     engine: Any
-    module: nn.Module
+    module: Any  # deepspeed's PipelineModule
     optimizer: torch.optim.AdamW
     ranks: Ranks
     backend: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.core.artifact import Artifact, Files
-from steps.core.errors import DataError
+from steps.core.errors import ConfigError, DataError
 from steps.core.parts import read_marker
 from steps.core.step import StepContext
 from steps.train.architecture import check_layout, read_architecture
@@ -67,7 +67,13 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     previous = ctx.inputs.get("previous")
     state = fetch_named(previous, "state", folder / "previous") if previous else None
     resume = fetch_checkpoint(ctx, folder / "checkpoint")
-    steps = config.steps or -(-tokens.facts["windows"] // config.batch_windows)
+    supply = -(-tokens.facts["windows"] // config.batch_windows)
+    steps = config.steps or supply
+    if steps > supply:
+        raise ConfigError(
+            f"train.steps {steps} needs {steps * config.batch_windows} windows, stage {config.stage} has "
+            f"{tokens.facts['windows']}: nothing is repeated silently; give mix more epochs or lower steps"
+        )
     spec = {
         "config": config.model_dump(mode="json"),
         "model": asdict(architecture),

@@ -87,7 +87,8 @@ def main(path: Path) -> None:
     spec = Spec.read(path)
     torch.set_num_threads(spec.config.threads_per_rank)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it would touch every buffer of every engine
+    # otherwise every buffer that an engine reserves would be written, and so take real memory
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     ranks = start_ranks(spec.config, spec.rendezvous, torch.cuda.is_available())
     windows = Windows(spec.windows, spec.sequence_length)
     heldout = {name: Windows(files, spec.sequence_length) for name, files in sorted(spec.heldout.items())}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -34,7 +35,7 @@ END_TENSORS: dict[str, tuple[str, int | None]] = {
 }
 
 
-def local_parameters(module: nn.Module) -> Iterator[tuple[str, int | None, nn.Parameter]]:
+def local_parameters(module: Any) -> Iterator[tuple[str, int | None, nn.Parameter]]:
     """(Hugging Face name, dimension that tensor parallelism splits, parameter) of this rank's pipeline layers."""
     for offset, layer in enumerate(module.forward_funcs):
         index = module._local_start + offset
@@ -87,8 +88,12 @@ def load_weights(module: nn.Module, files: TensorFiles, prefix: str, rank: int) 
             parameter.copy_(files.part(prefix + name, parameter.shape, split, rank))
             # Megatron-Core marks split weights only while it initialises them; without the mark DeepSpeed takes a
             # weight for a copy that every rank holds, and the gradient norm leaves all ranks' shares but one out.
-            parameter.tensor_model_parallel = split is not None
-            parameter.partition_dim, parameter.partition_stride = (-1 if split is None else split), 1
+            marks = {
+                "tensor_model_parallel": split is not None,
+                "partition_dim": -1 if split is None else split,
+            }
+            for mark, value in {**marks, "partition_stride": 1}.items():
+                setattr(parameter, mark, value)
 
 
 def gather(part: Tensor, split: int | None, group: dist.ProcessGroup) -> Tensor | None:

@@ -98,6 +98,7 @@ def test_a_run_killed_at_a_checkpoint_and_one_asked_to_stop_end_as_an_undisturbe
     assert not ranks_alive(scratch), "ranks outlived their step"
     assert not list(root.glob("train/*/manifest.json"))
 
+    scratch = tmp_path / "scratch-stopped"
     again = start(root, packed, scratch)
     # Asked to stop as soon as the ranks train: a checkpoint is saved wherever they are.
     before = markers(root)
@@ -150,6 +151,8 @@ def test_what_does_not_belong_together_is_refused(packed: Any, monkeypatch: pyte
         make_train(root, tokens, other)
     with pytest.raises(ConfigError, match=r"heads 4 is not a multiple of layout\.tensor 3"):
         make_train(root, tokens, model, layout={"tensor": 3})
+    with pytest.raises(ConfigError, match="nothing is repeated silently"):
+        make_train(root, tokens, model, steps=1000)
     with pytest.raises(ConfigError, match="batch_windows 8 is not a multiple"):
         make_train(root, tokens, model, micro_batch=3)
 

@@ -91,6 +91,7 @@ def test_a_model_that_the_trainer_cannot_reproduce_is_refused() -> None:
     for change in (
         {"model_type": "qwen2"},
         {"attention_bias": True},
+        {"head_dim": 16},
         {"tie_word_embeddings": True},
         {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
     ):
