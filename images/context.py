@@ -50,7 +50,10 @@ IMAGES = {
     for image in (
         Image(
             "factory",
-            (*BUILD, *STEPS, "requirements/factory.txt", "demo/__init__.py", "demo/lmplz.py"),
+            (
+                *(*BUILD, *STEPS, "requirements/factory.txt", "demo/__init__.py", "demo/lmplz.py"),
+                *("images/__init__.py", "images/warm.py", "demo/texts/zh.jsonl", "demo/texts/en.jsonl"),
+            ),
         ),
         Image(
             "trainer",

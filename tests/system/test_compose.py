@@ -116,13 +116,8 @@ def runs(stack: Stack, api: AirflowApi, tmp_path_factory: pytest.TempPathFactory
     began = datetime.now(UTC).isoformat()
     dump = inbox.deliver("compose", sample.dump, print)
     for dag in ("data_factory", "continual_pretraining"):
-        wait_until(
-            lambda dag=dag: coming(api, dag, dump, began) is not None, 300, lambda: api.runs("register_dumps")
-        )
-        run_id = coming(api, dag, dump, began)
-        assert run_id is not None
-        watched.watch(dag, run_id)
-        found[dag] = run_id
+        found[dag] = awaited(api, dag, dump, began)
+        watched.watch(dag, found[dag])
     results = {
         dag: {s.section: api.result(dag, run, s.section) for s in PIPELINES[dag]}
         for dag, run in found.items()
@@ -130,10 +125,14 @@ def runs(stack: Stack, api: AirflowApi, tmp_path_factory: pytest.TempPathFactory
     return {"runs": found, "results": results, "dump": dump}
 
 
-def coming(api: AirflowApi, dag: str, dump: str, since: str) -> str | None:
-    """The run that Airflow started by itself for the dump's partition."""
-    found = [run for run in api.runs(dag) if run["partition_key"] == dump and run["run_after"] >= since]
-    return str(found[-1]["dag_run_id"]) if found else None
+def awaited(api: AirflowApi, dag: str, dump: str, since: str) -> str:
+    """The run that Airflow starts by itself for the dump's partition."""
+
+    def coming() -> list[dict[str, Any]]:
+        return [run for run in api.runs(dag) if run["partition_key"] == dump and run["run_after"] >= since]
+
+    wait_until(lambda: bool(coming()), 300, lambda: (api.runs("register_dumps"), api.runs(dag)))
+    return str(coming()[-1]["dag_run_id"])
 
 
 def test_a_dump_in_the_inbox_becomes_a_gated_corpus_and_a_trained_model(
