@@ -90,7 +90,7 @@ class AirflowApi:
         """Log lines of a task's attempt so far."""
         path = f"/dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/logs/{attempt}"
         content = self._get(path, full_content="true").get("content", [])
-        return [str(item.get("event", "")) if isinstance(item, dict) else str(item) for item in content]
+        return [line for item in content for line in _log_lines(item)]
 
     def result(self, dag: str, run_id: str, task: str) -> Any:
         """A task's return value, or None where it left none."""
@@ -126,3 +126,14 @@ class AirflowApi:
         except OSError as error:
             raise ApiError(f"Airflow does not answer at {self.url} ({error})", 0) from None
         return json.loads(text) if text else {}
+
+
+def _log_lines(item: Any) -> list[str]:
+    """The message of a log entry, and what went wrong where it says so."""
+    if not isinstance(item, dict):
+        return [str(item)]
+    errors = item.get("error_detail") or []
+    return [
+        str(item.get("event", "")),
+        *(f"{error.get('exc_type')}: {error.get('exc_value')}" for error in errors),
+    ]

@@ -29,6 +29,10 @@ from steps.core.pipeline import PIPELINES
 
 STATE = Path(os.environ.get("TOKENMILL_STATE", ROOT / ".tokenmill"))
 _PARSE_SECONDS = 120
+_NEW_LOOK = (
+    "\nThe steps or their settings have changed since this dump was judged, so this is a second look at it, and\n"
+    "looks at one dump share the error probability. `make clean` forgets the first one and starts afresh."
+)
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE = 1, 64, 69
 
 
@@ -45,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dump", help="own data: a file, a folder or an s3:// address")
     parser.add_argument("--stop", action="store_true", help="stop everything that the demo started")
     options = parser.parse_args(arguments)
-    screen, services = Screen(), Services(STATE)
+    screen, services = Screen(), Services(STATE, os.environ.get("TOKENMILL_RUNNER", "process"))
     if options.stop:
         stopped = services.stop()
         screen.plain(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
@@ -99,6 +103,8 @@ class Demo:
             self._ensure(api, training, outcomes, since=began if new else None)
         except RunFailed as error:
             self.screen.plain(f"\n{error}")
+            if "was used for another sample" in str(error):
+                self.screen.plain(_NEW_LOOK)
             self._summary(outcomes, place)
             return EXIT_FAILED
         self._summary(outcomes, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -152,6 +153,7 @@ class Runs:
         return "\n".join(lines)
 
 
+@functools.cache  # one value for a whole call, even if somebody edits a file while it runs
 def code_digest() -> str:
     """sha256 over the code and settings that decide what the steps make."""
     digest = hashlib.sha256()

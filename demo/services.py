@@ -255,8 +255,11 @@ class Services:
             "SCHEDULER__ENABLE_HEALTH_CHECK": False,
             "USAGE_DATA_COLLECTION__ENABLED": False,
         }
+        # containers reach services on loopback only through the host's network
+        network = {"TOKENMILL_STEP_NETWORK": "host"} if self.runner == "docker" else {}
         return {
             **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
+            **network,
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_TOKENMILL_S3": json.dumps(connection),
             "PYTHONPATH": str(ROOT),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -97,20 +96,17 @@ def _verdict(gate: dict[str, Any]) -> Iterator[str]:
 
 def _training(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     for section, result in results.items():
-        if section.startswith("train"):
-            facts = result.get("facts") or {}
-            shown = {name: value for name, value in facts.items() if "loss" in name}
-            yield f"  {section}: " + ", ".join(
-                f"{name} {_short(value)}" for name, value in sorted(shown.items())
-            )
+        facts = result.get("facts") or {}
+        if section.startswith("train") and "loss" in facts:
+            held = (facts.get("heldout_loss") or {}).items()
+            groups = ", ".join(f"{name} {_fall(loss)}" for name, loss in sorted(held))
+            yield f"  {section}: loss {_fall(facts['loss'])}" + (f"; held out: {groups}" if groups else "")
     if export := results.get("export"):
         yield f"  exported model: {export['uri']}"
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)[:200]
+def _fall(loss: dict[str, float]) -> str:
+    return f"{loss['first']:.2f} → {loss['last']:.2f}"
 
 
 def download_model(environment: dict[str, str], result: dict[str, Any], folder: Any) -> Any:
