@@ -38,7 +38,7 @@ def lines(outcomes: list[Outcome], planted: list[str] | None = None) -> Iterator
 
 def _table(outcome: Outcome) -> Iterator[str]:
     head = ("stage", "documents in", "bytes in", "removed", "quarantined", "kept", "bytes written", "")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     reasons: list[str] = []
     for stage in PIPELINES[outcome.dag]:
         result = outcome.results.get(stage.section)

@@ -60,7 +60,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         self._result: dict[str, Any] | None = None
         self._last_lines: deque[str] = deque(maxlen=1)
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Any) -> Any:
         """Run the step, or follow the one that runs already; its StepResult is the XCom."""
         result = self.execute_resumable(context)
         emit_outlets(self, context, result)
@@ -114,7 +114,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     def is_job_succeeded(self, status: str) -> bool:
         return status == "exited 0"
 
-    def poll_until_complete(self, external_id: Any, context: Any) -> dict[str, Any]:
+    def poll_until_complete(self, external_id: Any, context: Any) -> Any:
         """Follow the log to the container's end. After a reattach the mixin returns what this returns."""
         self.container = {"Id": external_id}
         while self.is_job_active(self.get_job_status(external_id, context)):

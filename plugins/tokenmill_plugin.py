@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -27,4 +27,4 @@ class TokenmillPlugin(AirflowPlugin):
     """What tokenmill adds to the Airflow UI."""
 
     name = "tokenmill"
-    external_views: ClassVar[list[dict[str, Any]]] = _views()
+    external_views = _views()
