@@ -19,7 +19,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have Linux kill this rank when the step's process dies, however it dies."""
+    """Have Linux kill this rank when the step's process dies, however it dies, and leave stopping to that process.
+
+    A scheduler may send SIGTERM to the whole process group; a rank that obeyed would take the checkpoint with it.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.environ.get("TOKENMILL_PARENT", "") not in ("", str(os.getppid())):
         os._exit(1)  # it died before the call

@@ -16,13 +16,17 @@ from typing import Any
 warnings.filterwarnings("ignore")  # Megatron-Core's notes that Transformer Engine and Apex are missing
 sys.modules["mlflow"] = None  # type: ignore[assignment]  # DeepSpeed's autotuner would import it: two seconds
 
+from steps.train.gang import DIVERGED, DONE, PROGRESS, STOP, STOPPED, die_with_parent  # noqa: E402
+
+if __name__ == "__main__":
+    die_with_parent()  # before the imports, which take seconds
+
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 
 from steps.train.architecture import Architecture  # noqa: E402
 from steps.train.config import Config  # noqa: E402
 from steps.train.engine import Ranks, Trainer, build, leave, set_learning_rate, start_ranks  # noqa: E402
-from steps.train.gang import DIVERGED, DONE, PROGRESS, STOP, STOPPED, die_with_parent  # noqa: E402
 from steps.train.outputs import write_model, write_probe  # noqa: E402
 from steps.train.schedule import learning_rate  # noqa: E402
 from steps.train.state import MASTER, load_state, read_record, save_state, set_masters  # noqa: E402
@@ -83,7 +87,6 @@ class Record:
 
 def main(path: Path) -> None:
     """Train from where the spec says to the last step, or to the first step after a request to stop."""
-    die_with_parent()
     spec = Spec.read(path)
     torch.set_num_threads(spec.config.threads_per_rank)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())

@@ -123,7 +123,7 @@ class Progress:
 
     def __init__(self, ctx: StepContext, steps: int) -> None:
         self.log, self.every, self.steps = ctx.log, ctx.runtime.progress_seconds, steps
-        self.at, self.last, self.began = 0, -math.inf, time.monotonic()
+        self.at, self.last, self.began = 0, -math.inf, 0.0
         self.first: int | None = None
         self.error = ""
 
@@ -149,7 +149,8 @@ class Progress:
 
     def _step(self, line: dict[str, Any]) -> None:
         now = time.monotonic()
-        self.first = line["step"] if self.first is None else self.first
+        if self.first is None:  # start-up is not part of the rate
+            self.first, self.began = line["step"], now
         done, left = line["step"] - self.first, self.steps - line["step"]
         rate = f", {left * (now - self.began) / done:.0f} s left" if done and left else ""
         self.log.info(

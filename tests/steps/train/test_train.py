@@ -37,7 +37,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Any:
         approve_all(patch)
         mix = make_mix(root)
         model = make_model(root, mix)
-        yield root, mix, model, make_pack(root, mix, model, sequence_length=64)
+        tokens = make_pack(root, mix, model, sequence_length=64)
+    return root, mix, model, tokens
 
 
 def start(root: Path, packed: Any, scratch: Path) -> subprocess.Popen[str]:
@@ -103,6 +104,8 @@ def test_a_run_killed_at_a_checkpoint_and_one_asked_to_stop_end_as_an_undisturbe
     # Asked to stop as soon as the ranks train: a checkpoint is saved wherever they are.
     before = markers(root)
     wait_for(lambda: list(scratch.glob("*/out/progress.jsonl")), again)
+    for pid in ranks_alive(scratch):
+        os.kill(pid, signal.SIGTERM)  # as a scheduler does that signals the whole group
     again.send_signal(signal.SIGTERM)
     _, log = again.communicate(timeout=120)
     assert again.returncode == 128 + signal.SIGTERM and "going on from the checkpoint of step" in log
