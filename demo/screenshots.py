@@ -16,7 +16,7 @@ from typing import Any
 from demo.services import ROOT, Services
 
 DOCS = ROOT / "docs" / "images"
-VIEWPORT = {"width": 1500, "height": 950}
+VIEWPORT: Any = {"width": 1500, "height": 950}
 
 
 def main() -> int:
