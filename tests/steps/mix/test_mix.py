@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import steps.mix.step
+from steps.core.approval import verify_training
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError, VerdictRefused
@@ -149,3 +150,14 @@ def test_keys_follow_text_and_place() -> None:
 def test_the_corpus_of_the_test_reads_back(tmp_path: Path) -> None:
     corpus = Corpus.open(make_texts(tmp_path).artifact)
     assert corpus.kept_rows() == 60
+
+
+def test_training_on_something_that_no_mix_stands_behind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VerdictRefused, match="rests on 0 mixes"):
+        verify_training(make_texts(tmp_path).artifact)
+
+
+def test_a_mix_is_verified_again_by_whoever_trains_on_it(tmp_path: Path, approved: None) -> None:
+    """The stand-in convinces mix alone; the walk from any later artifact looks at the corpora itself."""
+    with pytest.raises(VerdictRefused, match="carries no verdict"):
+        verify_training(make_mix(tmp_path).artifact)
