@@ -32,7 +32,6 @@ COLUMNS = (
     "ellipses",
     "curly",
     "lenticular",
-    "replacement",
     "bullet",
     "ends_sentence",
     "ends_ellipsis",
@@ -40,6 +39,8 @@ COLUMNS = (
     "tokens",
     "words",
     "ascii",
+    "cut_offs",
+    "end",
 )
 (
     CHARACTERS,
@@ -54,7 +55,6 @@ COLUMNS = (
     ELLIPSES,
     CURLY,
     LENTICULAR,
-    REPLACEMENT,
     BULLET,
     ENDS_SENTENCE,
     ENDS_ELLIPSIS,
@@ -62,7 +62,12 @@ COLUMNS = (
     TOKENS,
     WORDS,
     ASCII,
+    CUT_OFFS,
+    END,
 ) = range(len(COLUMNS))
+# How a line or sentence ends (column END)
+ENDS, ENDS_CUT_OFF, ENDS_OPEN, ENDS_BARE = range(4)
+LINE_TOKENS = 5  # C4: lines of fewer words are no text
 
 
 @njit(cache=True, inline="always")
@@ -93,6 +98,26 @@ def _is_colon(point):
 
 
 @njit(cache=True, inline="always")
+def _is_open(point):
+    """A mark behind which something must follow: , ， 、 : ： ( （ [ 【 《 “ ‘ 「 『."""
+    return (
+        point == 0x2C
+        or point == 0xFF0C
+        or point == 0x3001
+        or _is_colon(point)
+        or point == 0x28
+        or point == 0xFF08
+        or point == 0x5B
+        or point == 0x3010
+        or point == 0x300A
+        or point == 0x201C
+        or point == 0x2018
+        or point == 0x300C
+        or point == 0x300E
+    )
+
+
+@njit(cache=True, inline="always")
 def _count_character(row, point, flags):
     """Adds one character to the columns that need no context."""
     row[CHARACTERS] += 1
@@ -117,8 +142,6 @@ def _count_character(row, point, flags):
         row[HASHES] += 1
     elif point == 0x7B or point == 0x7D:
         row[CURLY] += 1
-    elif point == 0xFFFD:
-        row[REPLACEMENT] += 1
 
 
 @njit(cache=True)
@@ -126,14 +149,16 @@ def count_spans(data, start, end, classes):
     """int32[spans, COLUMNS] of lines or sentences: start, end int64[spans] bytes, classes uint16[0x110000].
 
     An ellipsis is a run of at least three full stops or of any number of …; a line ends a sentence if the
-    last mark before closing quotes and brackets is a terminator.
+    last mark before closing quotes and brackets is a terminator. A cut-off is exactly three full stops or one …:
+    …… is how Chinese writes an ellipsis, and four full stops are one with the end of its sentence.
     """
-    out = np.zeros((len(start), 20), np.int32)
+    out = np.zeros((len(start), 21), np.int32)
     for span in range(len(start)):
         at, stop = start[span], end[span]
         row = out[span]
         run, word, dots, inside, first = 0, False, 0, False, True
         last_mark, last_dots, formula = 0, 0, False
+        stops, leaders, last_cut, last_point, in_words = 0, 0, False, 0, False
         while at < stop:
             point, size = decode(data, at, stop)
             flags = classes[point]
@@ -162,9 +187,21 @@ def count_spans(data, start, end, classes):
                 dots = 3
             elif (flags & SPACE) == 0:
                 dots = 0
-            if (flags & SPACE) == 0 and not is_closer(point):
-                last_mark = point
-                last_dots = dots
+            # cut-offs: exactly three full stops, or one …; behind a letter or digit, so that {...} is none
+            if (flags & SPACE) == 0:
+                if point != 0x2E and point != 0x2026:
+                    in_words = (flags & (LETTER | DIGIT)) != 0
+                stops = stops + 1 if point == 0x2E else 0
+                leaders = leaders + 1 if point == 0x2026 else 0
+                if in_words and (stops == 3 or leaders == 1):
+                    row[CUT_OFFS] += 1
+                elif in_words and (stops == 4 or leaders == 2):
+                    row[CUT_OFFS] -= 1
+                last_point = point
+                if not is_closer(point):
+                    last_mark = point
+                    last_dots = dots
+                    last_cut = stops == 3 or leaders == 1
             # words and tokens, as steps/text/segment.py cuts them
             if (flags & IDEOGRAPH) != 0:
                 row[TOKENS] += 1
@@ -182,6 +219,12 @@ def count_spans(data, start, end, classes):
             row[CURLY] = 0
         row[ENDS_ELLIPSIS] = 1 if last_dots >= 3 else 0
         row[ENDS_SENTENCE] = 1 if is_terminator(last_mark) or _is_colon(last_mark) else 0
+        if last_cut:
+            row[END] = ENDS_CUT_OFF
+        elif _is_open(last_point):
+            row[END] = ENDS_OPEN
+        elif not is_terminator(last_mark):
+            row[END] = ENDS_BARE
     return out
 
 
@@ -289,3 +332,29 @@ def count_stop_words(offsets, hashes, stops, wanted):
             different[document] += 1
             seen &= seen - np.uint64(1)
     return different, total
+
+
+@njit(cache=True)
+def endings(document, end, tokens, gone, closed, goes):
+    """(cut off, unfinished), bool[sentences]: sentences at the end of what is left of their document.
+
+    document int64[sentences], ascending; end int32[sentences], the column END; gone bool[sentences], removed
+    already; closed bool[documents], documents that end in something else, such as code; goes bool[documents, 4],
+    whether a last sentence that ends so goes too, so that the one before it becomes the end. Only one without any
+    mark goes, since text that has no punctuation at all is not cut off; those of few tokens (bylines, buttons) are
+    not counted. tokens float64[sentences].
+    """
+    cut, unfinished = np.zeros(len(end), np.bool_), np.zeros(len(end), np.bool_)
+    current, done, bare = np.int64(-1), False, False
+    for i in range(len(end) - 1, -1, -1):
+        if document[i] != current:
+            current, done, bare = document[i], closed[document[i]], False
+        if done or gone[i]:
+            continue
+        if end[i] == ENDS_CUT_OFF:
+            cut[i] = True
+        elif end[i] == ENDS_OPEN or (end[i] == ENDS_BARE and not bare):
+            unfinished[i] = True
+        bare = bare or (end[i] == ENDS_BARE and tokens[i] >= LINE_TOKENS)
+        done = not goes[current, end[i]] or not (cut[i] or unfinished[i])
+    return cut, unfinished

@@ -26,7 +26,7 @@ DOCUMENT = {
     "lenticular_share": "characters inside 【】 / characters",
     "punctuation_share": "punctuation / characters",
     "special_share": "characters outside of ASCII, no letter, digit, space, mark, punctuation / characters",
-    "replacement_share": "U+FFFD / characters",
+    "replacement_share": "U+FFFD / characters, in code too",
     "curly_share": "{ and } in lines without $ \\ ` / characters",
     "caps_words": "words of two or more capital letters / words",
     "long_lines": "lines of at least 200 characters",
@@ -46,7 +46,7 @@ DOCUMENT = {
 }
 EDITED = {
     "left_characters": "characters left after paragraphs and sentences were removed",
-    "lost_share": "characters that paragraph and sentence rules removed (repeats not counted) / characters",
+    "lost_share": "characters that paragraph and sentence rules removed, no repeats and link definitions, / characters",
 }
 PARAGRAPH = {
     "characters": "characters of the line",
@@ -57,14 +57,21 @@ PARAGRAPH = {
     "content_share": "letters and digits, or ASCII characters if more / characters that are no space",
     "longest_word": "characters of the longest run without space or ideograph",
     "ends_sentence": "1 if the line ends in punctuation that ends a sentence",
+    "ends_cut_off": "1 if the line ends in ... or a single … (but not ……)",
+    "cut_offs": "three full stops or a single … (but not ……) behind a letter or digit, wherever in the line",
+    "cut_offs_per_100": "cut_offs per 100 tokens of the line, of at least 20",
     "repeats_earlier": "1 if an earlier line of the document is the same",
 }
 SENTENCE = {
     "characters": "characters of the sentence",
     "tokens": "tokens of the sentence",
-    "cut_off": "1 if the sentence ends the document and ends in ... or …",
+    "cut_off": "1 if what is left of the document after all other rules ends in the sentence, and it in ... or one …",
+    "unfinished": "1 if what is left of the document after all other rules ends in the sentence, and it in a comma, "
+    "colon, opening bracket or in no mark that ends a sentence (once per document if it has 5 tokens or more)",
     "repeats_earlier": "1 if an earlier sentence of the document is the same",
 }
+ENDINGS = ("cut_off", "unfinished")  # judged after all other spans were removed
+NO_CONTENT = ("repeats_earlier", "link_definition")  # what these signals remove is not counted in lost_share
 LEVELS = ("document", "paragraph", "sentence")
 
 

@@ -35,6 +35,8 @@ class Measured(NamedTuple):
     document: dict[str, np.ndarray]
     paragraph: dict[str, np.ndarray]
     sentence: dict[str, np.ndarray]
+    end: np.ndarray  # int32[sentences], how each ends (kernels.END)
+    closed: np.ndarray  # bool[documents], the last line is code, so that no sentence ends the document
 
 
 class Words(NamedTuple):
@@ -105,7 +107,6 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     sentence = {
         "characters": per_sentence[:, k.CHARACTERS].astype(np.float64),
         "tokens": per_sentence[:, k.TOKENS].astype(np.float64),
-        "cut_off": _cut_off(lines, sentences, per_sentence),
         "repeats_earlier": sentence_repeats.astype(np.float64),
     }
     document = _document_signals(
@@ -120,6 +121,7 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     document["code_lines"] = _share(
         *(np.bincount(p, minlength=len(offsets) - 1) for p in (whole.parent[code], whole.parent))
     )
+    document["replacement_share"] = _replacement_share(data, offsets)
     document |= _token_signals(prose, offsets, languages, words)
     for name, by_line, by_sentence in _hits(data, lines, sentences, words):
         _add_measure(name, by_line, lines.parent, document, paragraph)
@@ -128,7 +130,38 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     levels = [
         {n: np.round(v, DECIMALS) for n, v in level.items()} for level in (document, paragraph, sentence)
     ]
-    return Measured(data, offsets, lines, sentences, *levels)
+    closed = np.zeros(len(offsets) - 1, dtype=bool)
+    last = np.append(whole.parent[1:] != whole.parent[:-1], True)[: len(code)]
+    closed[whole.parent[last & code]] = True
+    measured = Measured(data, offsets, lines, sentences, *levels, per_sentence[:, k.END], closed)
+    set_endings(measured, np.zeros(len(sentences.parent), dtype=bool), {})
+    return measured
+
+
+def set_endings(measured: Measured, gone: np.ndarray, removes: dict[str, np.ndarray]) -> None:
+    """Sets the sentence signals cut_off and unfinished of what is left of the documents.
+
+    gone bool[sentences], removed by other rules; removes: by the name of the signal, bool[documents], whether a
+    rule on it removes the sentence, so that the one before it becomes the end.
+    """
+    goes = np.zeros((len(measured.closed), 4), dtype=bool)
+    goes[:, k.ENDS_CUT_OFF] = removes.get("cut_off", False)
+    goes[:, k.ENDS_OPEN] = goes[:, k.ENDS_BARE] = removes.get("unfinished", False)
+    document = measured.lines.parent[measured.sentences.parent]
+    tokens = measured.sentence["tokens"]
+    cut, unfinished = k.endings(document, measured.end, tokens, gone, measured.closed, goes)
+    measured.sentence["cut_off"] = cut.astype(np.float64)
+    measured.sentence["unfinished"] = unfinished.astype(np.float64)
+
+
+def _replacement_share(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """U+FFFD (EF BF BD) / characters of each document, code and line ends included."""
+    lost = np.zeros(len(data) + 1, np.int64)
+    if len(data) > 2:
+        lost[1:-2] = (data[:-2] == 0xEF) & (data[1:-1] == 0xBF) & (data[2:] == 0xBD)
+    characters = np.append(0, (data & 0xC0) != 0x80)
+    counts = (np.cumsum(column)[offsets] for column in (lost, characters))
+    return _share(*(np.diff(count) for count in counts))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -168,18 +201,10 @@ def _line_signals(counts: np.ndarray) -> dict[str, np.ndarray]:
         ),
         "longest_word": counts[:, k.LONGEST_WORD].astype(np.float64),
         "ends_sentence": counts[:, k.ENDS_SENTENCE].astype(np.float64),
+        "ends_cut_off": (counts[:, k.END] == k.ENDS_CUT_OFF).astype(np.float64),
+        "cut_offs": counts[:, k.CUT_OFFS].astype(np.float64),
+        "cut_offs_per_100": 100 * counts[:, k.CUT_OFFS] / np.maximum(counts[:, k.TOKENS], 20),
     }
-
-
-def _cut_off(lines: Spans, sentences: Spans, counts: np.ndarray) -> np.ndarray:
-    """1 for the last sentence of a document's last line if it ends in an ellipsis."""
-    count = len(sentences.parent)
-    out = np.zeros(count)
-    if count:
-        documents = lines.parent[sentences.parent]
-        last = np.append(documents[1:] != documents[:-1], True)
-        out[last & (counts[:, k.ENDS_ELLIPSIS] > 0)] = 1
-    return out
 
 
 def _document_signals(
@@ -224,7 +249,6 @@ def _document_signals(
         "lenticular_share": _share(column(k.LENTICULAR), characters),
         "punctuation_share": _share(column(k.PUNCTUATIONS), characters),
         "special_share": _share(column(k.SPECIALS), characters),
-        "replacement_share": _share(column(k.REPLACEMENT), characters),
         "curly_share": _share(column(k.CURLY), characters),
         "duplicate_lines": _share(total(line_repeats), lines),
         "duplicate_line_characters": _share(total(size * line_repeats), characters),

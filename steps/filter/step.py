@@ -17,10 +17,10 @@ from steps.core.parts import PartResult
 from steps.core.source import SourceListing
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.filter.config import Config
-from steps.filter.names import DOCUMENT
+from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT
 from steps.filter.report import merge_effects, rule_effects, rule_table
 from steps.filter.rules import Edits, applies, edits_of, first_rule, judge_documents, judge_spans, rebuild
-from steps.filter.signals import Measured, compile_words, measure
+from steps.filter.signals import Measured, compile_words, measure, set_endings
 
 BATCH_BYTES = 8 << 20  # text measured at once; tokens and signals take about 25 times that
 COLUMNS = SCHEMA.names
@@ -223,11 +223,23 @@ def filter_batch(
 
 
 def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edits, np.ndarray]:
-    """(removals of lines and sentences, bool[rules, documents] of span rules that drop the document)."""
+    """(removals of lines and sentences, bool[rules, documents] of span rules that drop the document).
+
+    Rules on how a document ends are judged last, on what the others leave of it.
+    """
     rules = config.rules
     document = found.lines.parent[found.sentences.parent]
-    on_lines = judge_spans(rules, "paragraph", found.paragraph, found.lines.parent, applicable)
-    on_sentences = judge_spans(rules, "sentence", found.sentence, document, applicable)
+    ending = np.array([rule.signal in ENDINGS for rule in rules], dtype=bool)
+    early = applicable & ~ending[:, np.newaxis]
+    on_lines = judge_spans(rules, "paragraph", found.paragraph, found.lines.parent, early)
+    on_sentences = judge_spans(rules, "sentence", found.sentence, document, early)
+    late = applicable & ending[:, np.newaxis]
+    removes = {
+        name: late[[rule.signal == name and rule.action == "remove_sentence" for rule in rules]].any(axis=0)
+        for name in ENDINGS
+    }
+    set_endings(found, on_lines.any(axis=0)[found.sentences.parent] | on_sentences.any(axis=0), removes)
+    on_sentences |= judge_spans(rules, "sentence", found.sentence, document, late)
     dropped = np.zeros(applicable.shape, dtype=bool)
     for i, rule in enumerate(rules):
         if rule.level != "document" and rule.action == "drop":
@@ -238,7 +250,7 @@ def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edi
 
 
 def _measure_loss(config: Config, found: Measured, edits: Edits) -> None:
-    """Adds left_characters and lost_share to the document signals. Repeats are no loss of content."""
+    """Adds left_characters and lost_share to the document signals. Repeats and link lists are no loss of content."""
     documents = len(found.document["characters"])
     characters = found.document["characters"]
     line = np.searchsorted(found.lines.start, edits.start, side="right") - 1
@@ -246,9 +258,9 @@ def _measure_loss(config: Config, found: Measured, edits: Edits) -> None:
     whole = found.lines.end[line] == edits.end
     whole &= found.lines.start[line] == edits.start
     size = np.where(whole, found.paragraph["characters"][line], found.sentence["characters"][sentence])
-    repeats = np.array([rule.signal == "repeats_earlier" for rule in config.rules])
+    empty = np.array([rule.signal in NO_CONTENT for rule in config.rules])
     left = characters - np.bincount(edits.document, weights=size, minlength=documents)
-    lost = np.bincount(edits.document, weights=size * ~repeats[edits.rule], minlength=documents)
+    lost = np.bincount(edits.document, weights=size * ~empty[edits.rule], minlength=documents)
     found.document["left_characters"] = left
     found.document["lost_share"] = np.round(np.divide(lost, np.maximum(characters, 1)), 6)
 
@@ -332,7 +344,7 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),

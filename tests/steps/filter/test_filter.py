@@ -78,6 +78,17 @@ def test_documents_lines_and_sentences_go_and_the_ledger_says_which(tmp_path: Pa
     )
 
 
+def test_a_cut_off_end_behind_an_advertisement_goes_with_it(tmp_path: Path) -> None:
+    text = GOOD["zh"] + "\n河水越来越清，后来...\n" + SPAM + "\n更多的河，\n"
+    made = run(tmp_path, make_corpus(tmp_path, [[{"text": text, "language": "zh"}]]))
+    assert texts(made) == [GOOD["zh"]]
+    assert sorted(r["rule"] for r in ledger(made)) == [
+        "p13_advertising_v1",
+        "p22_teaser_v1",
+        "s08_unfinished_v1",
+    ]
+
+
 def test_one_and_two_workers_give_the_same_bytes(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path, shards())
     assert run(tmp_path / "a", corpus).digest == run(tmp_path / "b", corpus, workers=2).digest

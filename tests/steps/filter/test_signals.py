@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from steps.filter import kernels, matcher
 from steps.filter.config import Config
 from steps.filter.names import signal_names
-from steps.filter.signals import compile_words, measure
+from steps.filter.signals import compile_words, measure, set_endings
 from steps.text import unicode_tables as u
 from steps.text.segment import text_buffers
 
@@ -80,6 +82,10 @@ def is_(char: str, flag: int) -> bool:
     return bool(FLAGS[ord(char)] & flag)
 
 
+def is_word(char: str) -> bool:
+    return bool(char) and (is_(char, u.LETTER) or is_(char, u.DIGIT))
+
+
 @given(st.text(st.sampled_from('aB9 中あ。，.…—#{}$★【】\ufffd"-•'), min_size=1, max_size=40))
 @settings(max_examples=400, deadline=None)
 def test_counts_of_a_line_equal_slow_counts(line: str) -> None:
@@ -92,7 +98,10 @@ def test_counts_of_a_line_equal_slow_counts(line: str) -> None:
     assert row["spaces"] == line.count(" ")
     assert row["han"] == line.count("中")
     assert row["hashes"] == line.count("#")
-    assert row["replacement"] == line.count("\ufffd")
+    solid = line.replace(" ", "")
+    runs = [run for run in re.finditer(r"(?<![.…])[.…]+", solid) if is_word(solid[: run.start()][-1:])]
+    parts = [part for run in runs for part in re.findall(r"[.]+|…+", run.group())]
+    assert row["cut_offs"] == sum(part in ("...", "…") for part in parts)
     assert row["special"] == line.count("★") + line.count("\ufffd")
     assert row["curly"] == (0 if "$" in line else line.count("{") + line.count("}"))
     assert row["ascii"] == sum(0x20 < ord(c) < 0x80 for c in line)
@@ -100,6 +109,52 @@ def test_counts_of_a_line_equal_slow_counts(line: str) -> None:
     for part in line.split("【")[1:]:
         inside += len(part.partition("】")[0]) if "】" in part else 0
     assert row["lenticular"] == inside
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("It was late.", kernels.ENDS),
+        ("很晚了……", kernels.ENDS),
+        ("It was late....", kernels.ENDS),
+        ("It was...", kernels.ENDS_CUT_OFF),
+        ("“天黑…”", kernels.ENDS_CUT_OFF),
+        ("一天、", kernels.ENDS_OPEN),
+        ("as follows:", kernels.ENDS_OPEN),
+        ("It was", kernels.ENDS_BARE),
+        ("（他说了什么）", kernels.ENDS_BARE),
+    ],
+)
+def test_how_a_line_ends(line: str, end: int) -> None:
+    data, start, stop = spans_of([line])
+    assert kernels.count_spans(data, start, stop, FLAGS)[0, kernels.END] == end
+
+
+def test_the_end_is_what_is_left_of_a_document_and_code_closes_it() -> None:
+    texts = ["One ends. Two goes on...\nThree, and\nFour is removed.", "One ends.\nRun this:\n```\nls\n```"]
+    found = measure(pa.array(texts), ["en", "en"], compile_words(Config()))
+    assert found.sentence["cut_off"].sum() == found.sentence["unfinished"].sum() == 0
+    gone = np.array([False, False, False, True, False, False])
+    set_endings(found, gone, {})
+    assert found.sentence["unfinished"].tolist() == [0, 0, 1, 0, 0, 0]
+    set_endings(found, gone, {"unfinished": np.array([True, True])})
+    assert found.sentence["unfinished"].tolist() == [0, 0, 1, 0, 0, 0]
+    assert found.sentence["cut_off"].tolist() == [0, 1, 0, 0, 0, 0]
+
+
+def test_only_one_line_without_any_mark_goes_but_all_short_ones() -> None:
+    lines = ["没有标点的第一行", "没有标点的第二行", "逗号，", "没有标点的第三行", "作者", "张三"]
+    found = measure(pa.array(["\n".join(lines)]), ["zh"], compile_words(Config()))
+    set_endings(found, np.zeros(6, dtype=bool), {"unfinished": np.array([True])})
+    assert found.sentence["unfinished"].tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_lost_characters_are_counted_in_code_too() -> None:
+    text = "A file.\n```\n\ufffd\ufffd\n```"
+    assert document(text)["replacement_share"] == pytest.approx(2 / len(text), abs=1e-6)
+    texts = pa.array(["\ufffda", "", "b\ufffd"])
+    found = measure(texts, ["en"] * 3, compile_words(Config()))
+    assert found.document["replacement_share"].tolist() == [0.5, 0, 0.5]
 
 
 def document(text: str, language: str = "en") -> dict[str, float]:
