@@ -344,7 +344,7 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),
