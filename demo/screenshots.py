@@ -9,13 +9,18 @@ import json
 import os
 import shutil
 import sys
+import time
 import urllib.parse
 from pathlib import Path
 from typing import Any
 
+from demo.airflow_api import AirflowApi
 from demo.services import ROOT, Services
 
 DOCS = ROOT / "docs" / "images"
+SECOND_RUN = "manual__stricter_rule"
+# a second sample of one dump is a second look, which the catalog numbers
+STRICTER = {"filter.rule_overrides": {"d01_min_length_en_v1": 150}, "evaluate.look": 2, "gate.look": 2}
 VIEWPORT: Any = {"width": 1500, "height": 950}
 
 
@@ -29,26 +34,44 @@ def main() -> int:
         print("screenshots need chromium and the demo's services: run `make demo` first", file=sys.stderr)
         return 69
     DOCS.mkdir(parents=True, exist_ok=True)
+    api = AirflowApi(services.airflow_url, "admin", services.settings["airflow_password"])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
+        second_run(api)
         page = browser.new_page(viewport=VIEWPORT)
         for dag in ("data_factory", "continual_pretraining"):
-            airflow_graph(page, services, dag, DOCS / f"airflow_{dag}.png")
+            airflow_graph(page, services, api, dag, DOCS / f"airflow_{dag}.png")
         mlflow_comparison(page, services, "data_factory", DOCS / "mlflow_comparison.png")
         browser.close()
     return 0
 
 
-def airflow_graph(page: Any, services: Services, dag: str, path: Path) -> None:
-    """The graph of the newest successful run of ``dag``."""
-    from demo.airflow_api import AirflowApi
+def second_run(api: AirflowApi) -> None:
+    """A second look at the demo's dump with a stricter rule, once, so that there are two runs to compare."""
+    if api.run("data_factory", SECOND_RUN):
+        return
+    first = successful_run(api, "data_factory")
+    print("running data_factory with a stricter rule")
+    api.trigger("data_factory", SECOND_RUN, {**first["conf"], **STRICTER}, first["partition_key"])
+    while (run := api.run("data_factory", SECOND_RUN) or {}).get("state") not in ("success", "failed"):
+        time.sleep(2)
+    if run["state"] == "failed":
+        raise SystemExit(f"{SECOND_RUN} failed; see its log in Airflow")
 
-    api = AirflowApi(services.airflow_url, "admin", services.settings["airflow_password"])
+
+def successful_run(api: AirflowApi, dag: str) -> dict[str, Any]:
+    """The newest successful run of ``dag``."""
     run = api.newest_run(dag, "success")
     if run is None:
-        raise SystemExit(f"there is no successful run of {dag} yet")
+        raise SystemExit(f"there is no successful run of {dag} yet: run `make demo` first")
+    return run
+
+
+def airflow_graph(page: Any, services: Services, api: AirflowApi, dag: str, path: Path) -> None:
+    """The graph of the newest successful run of ``dag``."""
+    run = successful_run(api, dag)
     page.goto(f"{services.airflow_url}/auth/login/")
     if page.locator("input[name=username]").count():
         page.fill("input[name=username]", "admin")
@@ -56,10 +79,14 @@ def airflow_graph(page: Any, services: Services, dag: str, path: Path) -> None:
         page.click("button[type=submit]")
         page.wait_for_load_state("networkidle")
     run_id = urllib.parse.quote(run["dag_run_id"], safe="")
-    page.evaluate(f"localStorage.setItem('dag_view-{dag}', JSON.stringify('graph'))")
     page.goto(f"{services.airflow_url}/dags/{dag}/runs/{run_id}")
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(4000)
+    for label in ("Show Graph (Press g)", "Collapse Details Panel"):
+        button = page.get_by_label(label)
+        if button.count():
+            button.first.click()
+            page.wait_for_timeout(1500)
+    page.wait_for_timeout(3000)
     page.screenshot(path=str(path))
     print(path)
 
@@ -72,15 +99,20 @@ def mlflow_comparison(page: Any, services: Services, experiment: str, path: Path
     found = client.get_experiment_by_name(experiment)
     if found is None:
         raise SystemExit(f"MLflow has no experiment {experiment}")
-    runs = client.search_runs([found.experiment_id], "tags.stage = 'pipeline'", max_results=2)
-    if len(runs) < 2:
-        raise SystemExit("two pipeline runs are needed to compare; run the demo again with another filter setting")
+    pipelines = "tags.stage = 'pipeline' and attributes.status = 'FINISHED'"
+    runs = client.search_runs([found.experiment_id], pipelines, max_results=2)
     ids = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
     experiments = urllib.parse.quote(json.dumps([found.experiment_id]))
-    page.goto(f"{services.mlflow_url}/#/compare-runs?runs={ids}&experiments={experiments}")
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(4000)
-    page.screenshot(path=str(path), full_page=True)
+    page.set_viewport_size({"width": 1500, "height": 2300})
+    page.goto(
+        f"{services.mlflow_url}/#/compare-runs?runs={ids}&experiments={experiments}&workflowType=machine_learning"
+    )
+    page.wait_for_timeout(12_000)  # the page keeps polling, so it is never idle
+    for label in ("Close", "Toggle sidebar"):
+        if page.get_by_label(label, exact=True).count():
+            page.get_by_label(label, exact=True).first.click()
+    page.wait_for_timeout(2000)
+    page.screenshot(path=str(path))
     print(path)
 
 

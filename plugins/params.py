@@ -16,7 +16,7 @@ _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLen
 
 
 def pipeline_params(dag: str, recipe: str) -> dict[str, Param]:
-    """Params of a DAG: recipe, dump, and every scalar setting of every stage as ``section.field``.
+    """Params of a DAG: recipe, dump, and every scalar or mapping of every stage as ``section.field``.
 
     A setting left empty keeps the recipe's value; what the form does not offer is set in the recipe.
     ``recipe``: name of the default recipe, which TOKENMILL_RECIPE_<DAG> overrides.
@@ -47,7 +47,7 @@ def pipeline_params(dag: str, recipe: str) -> dict[str, Param]:
 def params_from(
     model: type[StepConfig], section: str, fixed: set[str] | frozenset[str] = frozenset()
 ) -> dict[str, Param]:
-    """Params ``section.field`` for the scalar fields of ``model``, each empty by default.
+    """Params ``section.field`` for the scalar and mapping fields of ``model``, each empty by default.
 
     ``fixed``: fields that the stage's place decides, which the form does not offer.
     """
@@ -70,13 +70,15 @@ def params_from(
 
 
 def _form(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any] | None:
-    """JSON schema of a scalar field that may also be null; None for what is no scalar."""
+    """JSON schema of a scalar or mapping field that may also be null; None for what the form cannot show."""
     options = [option for option in _resolved(field, definitions) if option.get("type") != "null"]
     if len(options) != 1:
         return None
     option = options[0]
     if "enum" in option and all(isinstance(value, str) for value in option["enum"]):
         return {"type": ["null", "string"], "enum": [None, *option["enum"]]}
+    if option.get("type") == "object" and "additionalProperties" in option:
+        return {"type": ["null", "object"]}  # a mapping, entered as JSON: rule_overrides, lowest_perplexity
     if option.get("type") not in _SCALARS:
         return None
     return {"type": ["null", option["type"]], **{key: option[key] for key in _BOUNDS if key in option}}
