@@ -19,12 +19,14 @@ from resiliparse.parse.encoding import detect_mime
 
 from steps.ingest.arc import is_arc, read_arc
 from steps.ingest.records import RawRecord, Skipped
+from steps.ingest.tail import lost_end
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 TEXT_TYPES = frozenset({*HTML_TYPES, "text/plain"})
 AUXILIARY = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 PAGE_SCHEMES = ("http://", "https://", "ftp://")
 MAX_RESTARTS = 1_000
+TRUNCATED = "truncated_record"
 # where a record can start: a gzip, zstd or lz4 frame, or the version line of an uncompressed record
 _STARTS = {
     b"\x1f\x8b": re.compile(rb"\x1f\x8b\x08"),
@@ -50,18 +52,29 @@ def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord
         row = restarts = 0
         while offset is not None and offset < size:
             file.seek(offset)
-            last, error = 0, None
+            last = 0
+            error: str | None = None
+            # the newest record, until it is known that the file does not end in it; whether its header is complete
+            held: RawRecord | None = None
+            held_whole = True
             try:
                 for record in ArchiveIterator(file, parse_http=False):
-                    last = max(record.stream_pos, offset)
+                    if held is not None:
+                        yield held
+                    last, held = max(record.stream_pos, offset), None
                     if record.record_type & AUXILIARY:
                         skipped.auxiliary += 1
                     else:
-                        yield _read_record(record, row, limit)
+                        held = _read_record(record, row, limit)
+                        held_whole = record.headers.get("Content-Length") is not None
                     row += 1
-                return
             except (OSError, ValueError, RuntimeError) as problem:
                 error = str(problem).strip() or type(problem).__name__
+            if error is None:
+                yield from _last_records(data, offset, max(last, offset), held, held_whole, row)
+                return
+            if held is not None:
+                yield held
             following = starts.search(data, max(last, offset) + 1)
             # the place that broke is the first possible start after the last good record
             broken_at = following.start() if last and following else max(last, offset)
@@ -75,6 +88,26 @@ def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord
             if restarts == MAX_RESTARTS and offset is not None:
                 yield _broken_place(data, row, offset, size, f"more than {MAX_RESTARTS} broken places")
                 return
+
+
+def _last_records(
+    data: mmap.mmap, start: int, last: int, held: RawRecord | None, whole: bool, row: int
+) -> Iterator[RawRecord]:
+    """The last record ``held``, which begins at ``last``, and what the end of the file cut off, once.
+
+    Of a record whose header was cut off (not ``whole``) what could be read says nothing, so it is not given.
+    """
+    lost = None if held is not None and held.broken == TRUNCATED else lost_end(data, start, last)
+    if held is not None and lost is not None:
+        document = held.payload is not None or held.text is not None
+        if not document and (lost == last or not whole):
+            row, held = held.row, None
+    if held is not None:
+        yield held
+    if lost is not None:
+        detail = f"at byte {lost}: the file ends in the middle of it"
+        size = len(data) - lost if lost != last else 0
+        yield RawRecord(row, size, broken=TRUNCATED, detail=detail, raw=data[lost : lost + (1 << 16)])
 
 
 def _broken_place(data: mmap.mmap, row: int, start: int, end: int, error: str) -> RawRecord:
@@ -134,7 +167,7 @@ def _read_record(record: WarcRecord, row: int, limit: int) -> RawRecord:
         block = _read(record.reader, record.content_length)
         if len(block) < record.content_length:
             out.detail = f"{len(block)} of {record.content_length} bytes"
-            out.broken, out.size, out.raw = "truncated_record", len(block), block
+            out.broken, out.size, out.raw = TRUNCATED, len(block), block
         elif kind == WarcRecordType.response and (headers.get("Content-Type") or "").startswith(
             "application/http"
         ):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 import zstandard
@@ -97,6 +98,37 @@ def test_a_truncated_archive_is_read_as_far_as_it_goes(archive: Path, share: flo
     good = [r for r in records if r.payload is not None]
     assert [(r.url, r.payload) for r in good] == [(r.url, r.payload) for r in whole[: len(good)]]
     assert all(r.broken in ("truncated_record", "broken_record") for r in records[len(good) :])
+
+
+@pytest.mark.parametrize("form", ["members.gz", "whole.gz", "plain", "whole.zst"])
+def test_wherever_an_archive_is_cut_off_the_loss_is_counted_once(
+    archive: Path, tmp_path: Path, form: str
+) -> None:
+    members = archive.read_bytes()
+    plain = gzip.decompress(members)
+    data = {
+        "members.gz": members,
+        "whole.gz": gzip.compress(plain, mtime=0),
+        "plain": plain,
+        "whole.zst": zstandard.ZstdCompressor().compress(plain),
+    }[form]
+    path = tmp_path / f"cut.warc.{form.rpartition('.')[2]}"
+    whole = [r.url for r in read(archive)]
+    ends = [0]  # where nothing is missing: between two members or records
+    if form == "members.gz":
+        ends += [i for i in range(1, len(data)) if data.startswith(b"\x1f\x8b\x08\x00", i)]
+    elif form == "plain":
+        ends += [i + k for i in range(len(data)) if data.startswith(b"\r\n\r\nWARC/", i) for k in range(5)]
+    draw = Random(form)
+    for cut in [2, 3, 40, len(data) - 5, *(draw.randrange(2, len(data)) for _ in range(60))]:
+        if cut in ends or (form == "plain" and cut > len(data) - 5):
+            continue
+        path.write_bytes(data[:cut])
+        records = read(path)
+        broken = [r.broken for r in records if r.broken]
+        assert len(broken) == 1 and records[-1].broken, (cut, records)
+        good = [r.url for r in records[:-1]]
+        assert good == whole[: len(good)]
 
 
 def test_a_decompression_bomb_is_quarantined(tmp_path: Path) -> None:
