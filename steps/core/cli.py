@@ -130,14 +130,20 @@ def _step(arguments: argparse.Namespace) -> None:
         run = read_run(open_store(root), arguments.run)
         _hand_back(run_section(run, section, given, root).model_dump())
         return
-    values: dict[str, Any] = {}
-    if arguments.config:
-        try:
-            values = yaml.safe_load(arguments.config.read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"{arguments.config}: {str(error).splitlines()[0]}") from None
+    values = _settings(arguments.config) if arguments.config else {}
     outcome = run_step(arguments.name, config=values, inputs=given, root=root)
     _hand_back(result_of(outcome, section).model_dump())
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file. Raises ConfigError where it cannot be read or is no mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: not a mapping of settings (got {values!r:.60})")
+    return values
 
 
 def _hand_back(result: dict[str, Any]) -> None:

@@ -50,12 +50,19 @@ def find_recipe(name: str) -> str:
     """The text of a recipe: a name in configs/recipes, a path, or a file:// or s3:// URI. Raises UsageError."""
     if "://" in name:
         root, _, key = name.rpartition("/")
-        return open_store(root).get(key).decode()
+        return _utf8(open_store(root).get(key), name)
     for path in (RECIPES / f"{name}.yaml", Path(name)):
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            return _utf8(path.read_bytes(), str(path))
     known = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
     raise UsageError(f"there is no recipe {name!r}: not a file, and configs/recipes has {known}")
+
+
+def _utf8(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"recipe {where} is not UTF-8: byte {error.start} cannot be read") from None
 
 
 def load_recipe(text: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, StepConfig]]:
@@ -94,18 +101,22 @@ def _configs(
 ) -> dict[str, StepConfig]:
     known = {stage.section: stage for stage in stages(dag)}
     problems += [f"recipe.steps: DAG {dag} has no stage {name!r}" for name in sections if name not in known]
-    changed = {name: {**stage.defaults, **(sections.get(name) or {})} for name, stage in known.items()}
+    changed: dict[str, dict[str, Any]] = {}
+    for name, stage in known.items():
+        given = sections.get(name)
+        if given is not None and not isinstance(given, dict):
+            problems.append(f"{name}: not a mapping of settings (got {given!r:.60})")
+        changed[name] = {**stage.defaults, **(given if isinstance(given, dict) else {})}
     for override in overrides:
         path, equals, value = override.partition("=")
         section, _, field = path.partition(".")
         if not equals or section not in changed or not field:
             problems.append(f"override {override!r} is not section.field=value of DAG {dag}")
             continue
-        target = changed[section]
-        *parents, last = field.split(".")
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[last] = yaml.safe_load(value)
+        try:
+            _set(changed[section], field.split("."), yaml.safe_load(value))
+        except (yaml.YAMLError, TypeError) as error:
+            problems.append(f"{path}: override {override!r}: {str(error).splitlines()[0]}")
     configs = {}
     for name, values in changed.items():
         try:
@@ -113,3 +124,14 @@ def _configs(
         except ConfigError as error:
             problems += str(error).splitlines()
     return configs
+
+
+def _set(target: dict[str, Any], path: list[str], value: Any) -> None:
+    """Put ``value`` at a nested place, leaving the mappings on the way to it as they were for others."""
+    for parent in path[:-1]:
+        inner = target.get(parent, {})
+        if not isinstance(inner, dict):
+            raise TypeError(f"{parent} is {inner!r:.40}, which has no settings below it")
+        target[parent] = dict(inner)
+        target = target[parent]
+    target[path[-1]] = value

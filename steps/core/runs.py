@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from steps.core.digest import bytes_digest
-from steps.core.errors import DataError
+from steps.core.errors import DataError, UsageError
 from steps.core.store import Store
 
 
@@ -17,8 +17,13 @@ def run_key(dag: str, run_id: str) -> str:
 
 
 def read_run(store: Store, reference: str) -> dict[str, Any]:
-    """The run that ``runs/<dag>/<run id>/run.json@<sha256>`` names. Raises DataError if it was changed."""
+    """The run that ``runs/<dag>/<run id>/run.json@<sha256>`` names.
+
+    Raises DataError if it was changed, UsageError if that is no such reference.
+    """
     key, _, digest = reference.rpartition("@")
+    if not re.fullmatch(r"runs/[^/]+/[^/]+/run\.json", key) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise UsageError(f"{reference!r} is not a run (runs/<dag>/<run id>/run.json@<sha256>)")
     data = store.get(key)
     if bytes_digest(data) != digest:
         raise DataError(f"{store.uri}/{key} is not the run that was planned (sha256 differs)")

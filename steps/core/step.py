@@ -30,7 +30,7 @@ from steps.core.counts import Counts
 from steps.core.digest import bytes_digest
 from steps.core.document import DIGEST_BYTES
 from steps.core.engine import Engine
-from steps.core.errors import ConfigError, DataError, UsageError
+from steps.core.errors import ConfigError, DataError, StorageFullError, UsageError
 from steps.core.manifest import FileEntry, Identity, Manifest, Payload, Reference
 from steps.core.parts import (
     PartFunction,
@@ -44,7 +44,7 @@ from steps.core.parts import (
     select_inputs,
 )
 from steps.core.progress import Progress
-from steps.core.store import Store
+from steps.core.store import DISK_FULL, Store
 
 ALWAYS_RELEVANT = ("pyarrow",)  # every Parquet byte depends on it
 _DOCUMENTS_BATCH_ROWS = 4_000_000
@@ -227,17 +227,15 @@ def run_step(
     if committed is not None:
         outcome = Outcome(_artifact(store, folder, committed), cached=True, began=began, ended=time.time())
     else:
-        scratch = Path(tempfile.mkdtemp(prefix=f"tokenmill-{step.name}-", dir=_made(runtime.scratch)))
-        context = StepContext(step, parsed, artifacts, store, folder, runtime, scratch, locations or {})
-        try:
-            with _stop_signals():
-                manifest = _run_and_commit(context, payload, began)
-            context.engine.close()
-        except BaseException:
-            context.engine.close(kill=True)
-            raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with _scratch(runtime.scratch, step.name) as scratch:
+            context = StepContext(step, parsed, artifacts, store, folder, runtime, scratch, locations or {})
+            try:
+                with _stop_signals():
+                    manifest = _run_and_commit(context, payload, began)
+                context.engine.close()
+            except BaseException:
+                context.engine.close(kill=True)
+                raise
         outcome = Outcome(
             _artifact(store, folder, manifest), False, context.metrics, context.series, began, time.time()
         )
@@ -408,9 +406,23 @@ def _location(store: Store, artifact: Artifact) -> str:
     return artifact.folder if artifact.store.uri == store.uri else artifact.reference.uri
 
 
-def _made(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+@contextmanager
+def _scratch(place: Path, step: str) -> Iterator[Path]:
+    """A private folder below ``place``, removed afterwards. Raises StorageFullError where its disk is full."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"tokenmill-{step}-", dir=place))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise StorageFullError(
+            f"step {step}: {error.strerror} in the scratch folder {place}; make room and retry "
+            "(TOKENMILL_SCRATCH names another place)"
+        ) from None
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from steps.core.errors import CredentialError, DataError, ServiceError, StorageFullError, UsageError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _BLOCK = 8 << 20
 
 
@@ -239,7 +240,7 @@ def _file_errors(key: str) -> Iterator[None]:
     except PermissionError as error:
         raise CredentialError(f"object {key}: permission denied ({error.filename})") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+        if error.errno in DISK_FULL:
             raise StorageFullError(f"object {key}: {error.strerror}; make room and retry") from None
         raise ServiceError(f"object {key}: {error}") from None
 
