@@ -27,9 +27,18 @@ class LockedImage:
         return "@sha256:" in self.reference
 
 
+def image_pins() -> dict[str, str]:
+    """The context digest of every image in the lock, by name; `plan` writes them into run.json."""
+    return {name: entry["context"] for name, entry in json.loads(_path().read_text())["images"].items()}
+
+
+def _path() -> Path:
+    return Path(os.environ.get("TOKENMILL_IMAGES_LOCK", _DEFAULT))
+
+
 def locked_image(name: str) -> LockedImage:
     """The pin of the image ``name``. Raises AirflowFailException where there is none, saying what to do."""
-    path = Path(os.environ.get("TOKENMILL_IMAGES_LOCK", _DEFAULT))
+    path = _path()
     try:
         entry = json.loads(path.read_text())["images"][name]
         context, reference = entry["context"], entry.get("registry") or entry["tag"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 import time
@@ -17,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from plugins.connections import s3_environment
-from plugins.image_lock import CONTEXT_LABEL, LockedImage, locked_image
+from plugins.image_lock import CONTEXT_LABEL, LockedImage, image_pins, locked_image
 from plugins.process_operator import ProcessStepOperator
 from plugins.publishing import emit_outlets
 from plugins.step_command import (
@@ -89,6 +90,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         self.log.info("%s", " ".join(command))
         pin = locked_image(self.image).context
         facts = {**run_facts(context), "TOKENMILL_IMAGE": image["Id"], "TOKENMILL_IMAGE_CONTEXT": pin}
+        facts["TOKENMILL_IMAGES"] = json.dumps(image_pins())
         environment = {**step_environment(RESULT_PATH, facts), **s3_environment()}
         self.container = self.cli.create_container(
             image=image["Id"],

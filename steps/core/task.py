@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from steps.core import lineage
 from steps.core.digest import json_digest
@@ -103,8 +103,15 @@ def lineage_entry(
         started=datetime.fromtimestamp(outcome.began, UTC),
         ended=datetime.fromtimestamp(outcome.ended, UTC),
         report=f"{artifact.folder}/{views[0].object_name}" if views else None,
-        final="FINISHED" if section == stages(run["dag"])[-1].section else "",
+        final=_final(run["dag"], section, outcome.facts),
     )
+
+
+def _final(dag: str, section: str, facts: Mapping[str, Any]) -> Literal["", "FINISHED", "FAILED"]:
+    """How the parent run ends, on the task that ends it: the last stage, or a gate that does not pass."""
+    if section == "gate" and facts.get("status") != "pass":
+        return "FAILED"
+    return "FINISHED" if section == stages(dag)[-1].section else ""
 
 
 def count_metrics(outcome: Outcome) -> dict[str, float]:

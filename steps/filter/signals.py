@@ -127,13 +127,15 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
         _add_measure(name, by_line, lines.parent, document, paragraph)
         sentence[name] = by_sentence
         sentence[f"{name}_per_100"] = 100 * by_sentence / np.maximum(sentence["tokens"], 20)
-    levels = [
+    document, paragraph, sentence = (
         {n: np.round(v, DECIMALS) for n, v in level.items()} for level in (document, paragraph, sentence)
-    ]
+    )
     closed = np.zeros(len(offsets) - 1, dtype=bool)
     last = np.append(whole.parent[1:] != whole.parent[:-1], True)[: len(code)]
     closed[whole.parent[last & code]] = True
-    measured = Measured(data, offsets, lines, sentences, *levels, per_sentence[:, k.END], closed)
+    measured = Measured(
+        data, offsets, lines, sentences, document, paragraph, sentence, per_sentence[:, k.END], closed
+    )
     set_endings(measured, np.zeros(len(sentences.parent), dtype=bool), {})
     return measured
 

@@ -235,7 +235,9 @@ def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edi
     on_sentences = judge_spans(rules, "sentence", found.sentence, document, early)
     late = applicable & ending[:, np.newaxis]
     removes = {
-        name: late[[rule.signal == name and rule.action == "remove_sentence" for rule in rules]].any(axis=0)
+        name: np.logical_or.reduce(
+            late[[rule.signal == name and rule.action == "remove_sentence" for rule in rules]], axis=0
+        )
         for name in ENDINGS
     }
     set_endings(found, on_lines.any(axis=0)[found.sentences.parent] | on_sentences.any(axis=0), removes)
@@ -350,4 +352,5 @@ STEP = Step(
     inputs=(Input("corpus"),),
     libraries=("numba",),
     makes="corpus",
+    report=stage_report,
 )

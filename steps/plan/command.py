@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from steps.core.artifact import Artifact
@@ -24,8 +23,6 @@ from steps.core.store import Store, open_store
 from steps.plan.config import Config
 from steps.plan.forecast import print_forecast
 from steps.plan.objects import list_objects
-
-IMAGES_LOCK = Path(__file__).parents[2] / "images" / "images.lock"
 
 
 @dataclass(frozen=True)
@@ -168,12 +165,9 @@ def resolved_recipe(recipe: Recipe, configs: Mapping[str, StepConfig]) -> dict[s
     return {**recipe.model_dump(mode="json"), "steps": steps}
 
 
-def image_pins() -> dict[str, Any]:
-    """The images that this run uses, by the digests in images.lock; empty where none were built."""
-    try:
-        pins: dict[str, Any] = json.loads(IMAGES_LOCK.read_text())
-    except FileNotFoundError:
-        return {}
+def image_pins() -> dict[str, str]:
+    """Context digests of the images that the operator may start in this run; empty where steps are processes."""
+    pins: dict[str, str] = json.loads(os.environ.get("TOKENMILL_IMAGES", "{}"))
     return pins
 
 
