@@ -21,6 +21,7 @@ from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT
 from steps.filter.report import merge_effects, rule_effects, rule_table
 from steps.filter.rules import Edits, applies, edits_of, first_rule, judge_documents, judge_spans, rebuild
 from steps.filter.signals import Measured, compile_words, measure, set_endings
+from steps.report.page import stage_report
 
 BATCH_BYTES = 8 << 20  # text measured at once; tokens and signals take about 25 times that
 COLUMNS = SCHEMA.names
@@ -233,7 +234,7 @@ def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edi
     early = applicable & ~ending[:, np.newaxis]
     on_lines = judge_spans(rules, "paragraph", found.paragraph, found.lines.parent, early)
     on_sentences = judge_spans(rules, "sentence", found.sentence, document, early)
-    late = applicable & ending[:, np.newaxis]
+    late = np.asarray(applicable & ending[:, np.newaxis])
     removes = {
         name: np.logical_or.reduce(
             late[[rule.signal == name and rule.action == "remove_sentence" for rule in rules]], axis=0

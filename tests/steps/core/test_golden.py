@@ -36,4 +36,6 @@ def test_today_s_code_still_makes_the_bytes_of_schema_1(tmp_path: Path) -> None:
     config = {"max_quarantine_share": 1.0, "shards": 2, "rows": 8}
     base = run_step(MAKE, config=config, inputs={}, root=f"file://{tmp_path}")
     over = run_step(DROP, config={}, inputs={"corpus": base.ref}, root=f"file://{tmp_path}")
-    assert over.artifact.local_ref == SCHEMA_1, "output changed: raise the schema or the step's version on purpose"
+    assert over.artifact.local_ref == SCHEMA_1, (
+        "output changed: raise the schema or the step's version on purpose"
+    )
