@@ -234,14 +234,13 @@ def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edi
     early = applicable & ~ending[:, np.newaxis]
     on_lines = judge_spans(rules, "paragraph", found.paragraph, found.lines.parent, early)
     on_sentences = judge_spans(rules, "sentence", found.sentence, document, early)
-    late = np.asarray(applicable & ending[:, np.newaxis])
-    removes = {
-        name: np.logical_or.reduce(
-            late[[rule.signal == name and rule.action == "remove_sentence" for rule in rules]], axis=0
-        )
-        for name in ENDINGS
-    }
-    set_endings(found, on_lines.any(axis=0)[found.sentences.parent] | on_sentences.any(axis=0), removes)
+    late = applicable & ending[:, np.newaxis]
+    removes = {}
+    for name in ENDINGS:
+        removing = [rule.signal == name and rule.action == "remove_sentence" for rule in rules]
+        removes[name] = np.any(np.compress(removing, late, axis=0), axis=0)
+    line_gone = np.asarray(on_lines.any(axis=0))
+    set_endings(found, line_gone[found.sentences.parent] | on_sentences.any(axis=0), removes)
     on_sentences |= judge_spans(rules, "sentence", found.sentence, document, late)
     dropped = np.zeros(applicable.shape, dtype=bool)
     for i, rule in enumerate(rules):
