@@ -46,6 +46,7 @@ HOURS = 3600.0
 pytestmark = [
     pytest.mark.data,
     pytest.mark.docker,
+    pytest.mark.timeout(3 * HOURS),
     pytest.mark.skipif(not DATA.is_dir(), reason=f"no shared data at {DATA}"),
 ]
 
