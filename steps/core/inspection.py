@@ -15,6 +15,7 @@ from steps.core.errors import DataError, UsageError
 from steps.core.manifest import Reference
 from steps.core.progress import human_bytes
 from steps.core.store import open_store
+from steps.core.tracing import Trace, oldest_first
 
 _SHOWN = 20
 
@@ -145,32 +146,13 @@ def ancestry(artifact: Artifact) -> list[Artifact]:
 
 
 def trace(arguments: argparse.Namespace, root: str) -> None:
-    """Print a document's way: every artifact that holds or removed it, from the raw record to token windows."""
+    """Print a document's way: every artifact that holds, removed or packed it, from raw record to weights."""
     artifact, wanted = find_artifact(arguments.artifact, root), arguments.document
-    lines = [line for ancestor in reversed(ancestry(artifact)) for line in _trace_in(ancestor, wanted)]
+    found = Trace(wanted)
+    lines = [line for ancestor in oldest_first(artifact) for line in found.through(ancestor)]
     if not lines:
         raise DataError(f"document {wanted} is nowhere in {artifact.reference.uri} or what it was made from")
     print("\n".join(lines))
-
-
-def _trace_in(artifact: Artifact, wanted: str) -> Iterator[str]:
-    where = f"{artifact.step:<14}{artifact.reference.fingerprint[:12]}"
-    for entry in artifact.files("shard"):
-        table = artifact.read_table(entry, ["doc_id", "url", "origin"])
-        for row, hit in enumerate(table.filter(pc.equal(table["doc_id"], wanted)).to_pylist()):
-            origin = hit["origin"] or {}
-            origin_text = f", from {origin.get('shard', '?')[:12]} row {origin.get('row')}" if origin else ""
-            yield f"{where}  holds it in {entry.key} (match {row}), {hit['url']}{origin_text}"
-    for entry in [*artifact.files("ledger"), *artifact.files("quarantine")]:
-        table = artifact.read_table(entry)
-        for row in table.filter(pc.equal(table["doc_id"], wanted)).to_pylist():
-            match = f", matched {row['match_doc_id']}" if row["match_doc_id"] else ""
-            yield f"{where}  {row['action']} by {row['rule']} ({row['level']}, value {row['value']}){match}"
-    for entry in artifact.files("origins"):  # the token windows that `pack` made of documents
-        table = artifact.read_table(entry)
-        if "doc_id" in table.column_names:
-            for row in table.filter(pc.equal(table["doc_id"], wanted)).to_pylist():
-                yield f"{where}  window {row.get('window')}, tokens {row.get('start')} to {row.get('end')}"
 
 
 COMMANDS: dict[str, tuple[Any, list[str], str]] = {
@@ -181,5 +163,9 @@ COMMANDS: dict[str, tuple[Any, list[str], str]] = {
         "say why two artifacts of one step have different fingerprints",
     ),
     "diff": (diff, ["artifact", "other"], "list documents that only one of two corpora keeps, with reasons"),
-    "trace": (trace, ["document", "artifact"], "follow a document from raw record to token window"),
+    "trace": (
+        trace,
+        ["document", "artifact"],
+        "follow a document from raw record to token windows and weights",
+    ),
 }

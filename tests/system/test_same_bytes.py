@@ -18,7 +18,8 @@ def digests(refs: dict[str, dict[str, str]]) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_and_two_workers_make_the_same_artifacts_from_dump_to_model(
     trained: Turned, tmp_path: Path
 ) -> None:
