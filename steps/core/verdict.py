@@ -20,7 +20,7 @@ from steps.core import statistics
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.digest import json_digest
-from steps.core.errors import DataError, StepError, VerdictRefused
+from steps.core.errors import ConfigError, DataError, UsageError, VerdictRefused
 from steps.core.labels import Label, labels_from_table, sign, signing_key
 from steps.core.policy import Policy, Reader
 
@@ -29,6 +29,11 @@ VERDICT_FILE = "verdict.json"
 SIGNATURE_FILE = "verdict.sig"
 POOLED = "other"  # the stratum that small strata are checked in
 EXAMPLES = 5
+UNCONFIRMED = (
+    ConfigError,
+    DataError,
+    UsageError,
+)  # a store that is away, or refuses, says nothing on a verdict
 
 
 class Stratum(BaseModel):
@@ -413,7 +418,7 @@ def verify(artifact: Artifact, documents: str | None, acceptance: Acceptance | N
         stored = read_verdict(artifact)
         computed = recompute(artifact.input("sample"), artifact.input("labels"), stored.veto)
         signature = next((artifact.read_bytes(f).decode() for f in artifact.files("signature")), "")
-    except StepError as error:
+    except UNCONFIRMED as error:
         raise VerdictRefused(f"verdict {where} cannot be confirmed: {error}") from None
     if stored != computed:
         fields = [n for n in Verdict.model_fields if getattr(stored, n) != getattr(computed, n)]
@@ -459,7 +464,7 @@ def verify_corpus(artifact: Artifact, acceptance: Acceptance | Mapping[str, Any]
         )
     try:
         gate = artifact.input("verdict")
-    except StepError as error:
+    except UNCONFIRMED as error:
         raise VerdictRefused(f"corpus {where}: its verdict cannot be read: {error}") from None
     gated = artifact.input("corpus")
     verdict = verify(gate, gated.manifest.identity.documents, acceptance)

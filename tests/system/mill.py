@@ -123,9 +123,10 @@ class Mill:
             end(process)
         return self.done(code)
 
-    def done(self, code: int) -> Done:
+    def done(self, code: int, output: str | None = None) -> Done:
         """How the last command ended, with the result that it handed back."""
-        output = (self.home / "output").read_text(encoding="utf-8", errors="replace")
+        if output is None:
+            output = (self.home / "output").read_text(encoding="utf-8", errors="replace")
         result = self.home / "result.json"
         return Done(code, output, json.loads(result.read_text()) if result.exists() else {})
 

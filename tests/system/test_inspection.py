@@ -125,7 +125,8 @@ def test_trace_goes_from_the_raw_record_to_the_weights_that_saw_the_document(
     length = int(first[2]) - int(first[1])
     decoded = processor.decode([int(t) for t in tokens_of(pack, 0)])
     own = processor.decode(processor.encode(text)[: length - 2])
-    assert own.strip() and own.strip() in decoded
+    own = own.rstrip("\ufffd")  # the window may cut a character in two
+    assert len(own) > 50 and own in decoded
     assert any("its weights saw window 0 in optimizer step 1 of 2" in line for line in said)
 
     unseen = train.facts["steps"] * train.config["batch_windows"]
