@@ -49,12 +49,13 @@ def test_an_artifact_does_not_say_where_it_lies(factory: Turned) -> None:
             assert home not in artifact.manifest.identity.model_dump_json(), artifact.step
 
 
-def in_container(mill: Mill, image: str, *arguments: str) -> str:
-    """`tokenmill ARGUMENTS` in a container without network that sees the mill's folder; all that it says."""
+def in_container(mill: Mill, image: str, *arguments: str, sees: Path) -> str:
+    """`tokenmill ARGUMENTS` in a container without network that has the mill's folder and ``sees`` another."""
     own = {name: value for name, value in mill.variables({}).items() if name.startswith("TOKENMILL_")}
     options = [f"--env={name}={value}" for name, value in own.items()]
     command = ["docker", "run", "--rm", "--network=none", "--label=tokenmill.test=same_bytes", *options]
-    command += [f"--user={os.getuid()}", f"--volume={mill.home}:{mill.home}", built_tags()[image]]
+    command += [f"--user={os.getuid()}", f"--volume={mill.home}:{mill.home}"]
+    command += [f"--volume={sees}:{sees}:ro", built_tags()[image]]
     done = subprocess.run([*command, "tokenmill", *arguments], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout + done.stderr
@@ -68,7 +69,10 @@ def test_the_factory_image_makes_what_the_process_makes(factory: Turned, tmp_pat
     built_tags()
     copy = factory.without(tmp_path, "data_factory", "ingest")
     output = in_container(
-        copy.mill, "factory", *copy.mill.planned("run", "data_factory", *MANY_PARTS, run_id="container")
+        copy.mill,
+        "factory",
+        *copy.mill.planned("run", "data_factory", *MANY_PARTS, run_id="container"),
+        sees=factory.mill.home,
     )
     refs = copy.mill.done(0, output).refs
     assert digests({"data_factory": refs}) == digests({"data_factory": factory.refs["data_factory"]})
@@ -88,7 +92,9 @@ def test_the_trainer_image_makes_what_the_process_makes(trained: Turned, tmp_pat
     dag = "continual_pretraining"
     copy = trained.without(tmp_path, dag, "mix")
     for section in ("mix", "initialize", "pack_1", "pack_2", "pack_3"):
-        output = in_container(copy.mill, stage(dag, section).image, *copy.step_command(dag, section))
+        output = in_container(
+            copy.mill, stage(dag, section).image, *copy.step_command(dag, section), sees=trained.mill.home
+        )
         refs = copy.mill.done(0, output).refs
         assert digests({dag: refs}) == digests({dag: {section: trained.refs[dag][section]}})
         copy.refs[dag][section] = refs[section]
