@@ -17,29 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steps.core.digest import canonical_json, json_digest
 from steps.core.errors import DataError, VerdictRefused
-from steps.core.policy import Reader
+from steps.core.policy import DEFECT_CLASSES, Reader
 from steps.core.store import Store
 
 SIGNING_KEY = "TOKENMILL_SIGNING_KEY"
 
 # Defect classes a reader chooses from; the last three are Ziya2's human criteria (Figure 8) where no class fits.
-DEFECTS = (
-    "advertising",
-    "web_residue",
-    "mojibake",
-    "toxic",
-    "privacy",
-    "truncated",
-    "repetition",
-    "incoherent",
-    "foreign_language",
-    "navigation",
-    "promotion",
-    "insult",
-    "coherence",
-    "readability",
-    "other",
-)
+DEFECTS = (*DEFECT_CLASSES, "coherence", "readability", "other")
 LABEL_SCHEMA = pa.schema(
     [
         ("sample_id", pa.string()),

@@ -11,6 +11,22 @@ from steps.core.digest import json_digest
 
 Reader = Literal["human", "automatic"]
 
+# classes of defects that can be seeded, and that automatic readers know
+DEFECT_CLASSES = (
+    "advertising",
+    "web_residue",
+    "mojibake",
+    "toxic",
+    "privacy",
+    "truncated",
+    "repetition",
+    "incoherent",
+    "foreign_language",
+    "navigation",
+    "promotion",
+    "insult",
+)
+
 
 class Policy(StepConfig):
     """The rules of the verdict, fixed before anyone looks. A training recipe may pin its digest."""

@@ -5,22 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from steps.core.config import StepConfig
-from steps.core.policy import Policy
-
-DEFECT_CLASSES = (
-    "advertising",
-    "web_residue",
-    "mojibake",
-    "toxic",
-    "privacy",
-    "truncated",
-    "repetition",
-    "incoherent",
-    "foreign_language",
-    "navigation",
-    "promotion",
-    "insult",
-)
+from steps.core.policy import DEFECT_CLASSES, Policy
 
 
 class Config(StepConfig):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from steps.core.config import CorpusConfig
+from steps.core.takedown import TakedownList
 
 MIB = 1 << 20
-TAKEDOWN_KINDS = ("doc_id", "url", "domain")
 
 
 class Config(CorpusConfig):
@@ -46,17 +46,8 @@ class Config(CorpusConfig):
         le=1,
         description="Share of raw records that may be quarantined before the step fails (own choice).",
     )
-    takedowns: tuple[str, ...] = Field(
+    takedowns: TakedownList = Field(
         (),
         description="What must not enter again, as doc_id:…, url:… or domain:…; "
         "`plan` fills it from the catalog.",
     )
-
-    @field_validator("takedowns")
-    @classmethod
-    def _known_kind(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in entries:
-            kind, colon, value = entry.partition(":")
-            if kind not in TAKEDOWN_KINDS or not colon or not value:
-                raise ValueError(f"{entry!r} is not doc_id:ID, url:URL or domain:NAME")
-        return tuple(sorted(set(entries)))

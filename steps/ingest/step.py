@@ -15,12 +15,12 @@ from steps.core.errors import DataError
 from steps.core.parts import PartWriter
 from steps.core.source import SourceListing, SourceObject, SourceSettings, fetch_object
 from steps.core.step import Input, Step, StepContext
+from steps.core.takedown import Takedowns
 from steps.ingest.archive import HTML_TYPES, read_archive
 from steps.ingest.config import Config
 from steps.ingest.html import TooDeep, decode, extract
 from steps.ingest.records import RawRecord, Skipped
 from steps.ingest.tables import read_json, read_jsonl, read_parquet
-from steps.ingest.takedown import Takedowns
 from steps.report.page import stage_report
 
 UNDETERMINED = "und"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from steps.core.corpus import ROW, Corpus
 from steps.core.document import SCHEMA, text_bytes
 from steps.core.errors import DataError, VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
+from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict, verify, verify_corpus
 from steps.publish.config import Config
 from steps.report.page import stage_report
@@ -99,27 +99,9 @@ def publish_shard(task: dict[str, Any], part: PartWriter) -> None:
 
 def taken_down(config: Config, doc_ids: Iterable[str], urls: Iterable[str]) -> np.ndarray:
     """Which documents the takedown list names, as a bool array."""
-    sets: dict[str, set[str]] = {"doc_id": set(), "url": set(), "domain": set()}
-    for entry in config.takedowns:
-        kind, _, value = entry.partition(":")
-        sets[kind].add(value.lower() if kind == "domain" else value)
-    return np.array(
-        [
-            doc_id in sets["doc_id"] or url in sets["url"] or _on_domain(url or "", sets["domain"])
-            for doc_id, url in zip(doc_ids, urls, strict=True)
-        ],
-        dtype=bool,
-    )
-
-
-def _on_domain(url: str, domains: set[str]) -> bool:
-    if not domains:
-        return False
-    try:
-        labels = (urlsplit(url).hostname or "").split(".")
-    except ValueError:  # a broken IPv6 literal
-        return False
-    return any(".".join(labels[i:]) in domains for i in range(len(labels)))
+    takedowns = Takedowns(config.takedowns)
+    pairs = zip(doc_ids, urls, strict=True)
+    return np.array([takedowns.match(doc_id, url or "") for doc_id, url in pairs], dtype=bool)
 
 
 def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numba import njit
 
-from steps.text.segment import decode
+from steps.text.segment import decode, mix
 from steps.text.unicode_tables import DIGIT, IDEOGRAPH, LETTER, MARK, OTHER_NUMBER
 
 CONTENT = np.uint16(LETTER | DIGIT | OTHER_NUMBER | MARK | IDEOGRAPH)
@@ -52,16 +52,6 @@ def _is_content(point, classes):
     if (classes[point] & CONTENT) == 0:
         return False
     return not (0xFE00 <= point <= 0xFE0F or point == 0x20E3 or 0xE0100 <= point <= 0xE01EF)
-
-
-@njit(cache=True, inline="always")
-def mix(value):
-    """splitmix64's finaliser."""
-    value ^= value >> np.uint64(30)
-    value *= np.uint64(0xBF58476D1CE4E5B9)
-    value ^= value >> np.uint64(27)
-    value *= np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @njit(cache=True)

@@ -202,11 +202,11 @@ def _tokens(data, offsets, classes, token_offsets, start, end, chars, hashes, wo
             single = (flags & IDEOGRAPH) != 0
             gap = (flags & (SPACE | WIDE_PUNCTUATION)) != 0
             if inside and (single or gap):
-                end[count - 1], chars[count - 1], hashes[count - 1] = at, length, _finish(value)
+                end[count - 1], chars[count - 1], hashes[count - 1] = at, length, mix(value)
                 inside = False
             if single:
                 start[count], end[count], chars[count], word[count] = at, at + size, 1, False
-                hashes[count] = _finish(np.uint64(point))
+                hashes[count] = mix(np.uint64(point))
                 count += 1
             elif not gap:
                 if not inside:
@@ -217,13 +217,13 @@ def _tokens(data, offsets, classes, token_offsets, start, end, chars, hashes, wo
                 value = (value ^ np.uint64(point)) * np.uint64(0x100000001B3)
             at += size
         if inside:
-            end[count - 1], chars[count - 1], hashes[count - 1] = stop, length, _finish(value)
+            end[count - 1], chars[count - 1], hashes[count - 1] = stop, length, mix(value)
     token_offsets[len(offsets) - 1] = count
     return count
 
 
 @njit(cache=True, inline="always")
-def _finish(value):
+def mix(value):
     """splitmix64's finaliser: spreads the value over all 64 bits."""
     value ^= value >> np.uint64(30)
     value *= np.uint64(0xBF58476D1CE4E5B9)
@@ -279,7 +279,7 @@ def hash_spans(data, start, end):
             if 0x41 <= byte <= 0x5A:
                 byte = np.uint8(byte + 0x20)
             value = (value ^ np.uint64(byte)) * np.uint64(0x100000001B3)
-        out[i] = _finish(value)
+        out[i] = mix(value)
     return out
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.evaluate.config import DEFECT_CLASSES
+from steps.core.policy import DEFECT_CLASSES
 from steps.evaluate.detectors import DETECTORS, read, read_batch
 from steps.evaluate.seeding import INJECTIONS, Draw, identity_number, inject, luhn_card
 

@@ -1,16 +1,33 @@
-"""The takedown list: what must not come back with a later dump."""
+"""The takedown list: what must not come back with a later dump, and must not be published."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+KINDS = ("doc_id", "url", "domain")
+
+
+def checked(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """``entries`` sorted and each once. Raises ValueError for one that is not doc_id:, url: or domain:."""
+    for entry in entries:
+        kind, colon, value = entry.partition(":")
+        if kind not in KINDS or not colon or not value:
+            raise ValueError(f"{entry!r} is not doc_id:ID, url:URL or domain:NAME")
+    return tuple(sorted(set(entries)))
+
+
+TakedownList = Annotated[tuple[str, ...], AfterValidator(checked)]
 
 
 class Takedowns:
     """Entries ``doc_id:…``, ``url:…`` and ``domain:…``; a domain covers its subdomains."""
 
     def __init__(self, entries: Iterable[str]) -> None:
-        self._sets: dict[str, set[str]] = {"doc_id": set(), "url": set(), "domain": set()}
+        self._sets: dict[str, set[str]] = {kind: set() for kind in KINDS}
         for entry in entries:
             kind, _, value = entry.partition(":")
             self._sets[kind].add(value.lower() if kind == "domain" else value)
