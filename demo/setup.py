@@ -1,6 +1,6 @@
 """Installs everything into .venv from the hash-pinned lock files: `python3 -m demo.setup`.
 
-    preflight → uv → .venv → torch → locks → tokenmill itself → lmplz
+    preflight → uv → .venv → torch → locks → tokenmill itself → lmplz → compiled kernels
 
 Only the standard library is used. A finished set-up is stamped with the digests of what it was made from, so
 that a second call takes a fraction of a second; after a change, or an interruption, only the rest is done.
@@ -240,6 +240,12 @@ def install_lmplz() -> None:
         run([str(PYTHON), "-m", "demo.lmplz"], "lmplz cannot be built")
 
 
+def warm_kernels() -> None:
+    """Fill numba's cache, so that no first run compiles for half a minute in front of its user."""
+    command = [str(PYTHON), "-m", "images.warm", str(ROOT / "demo" / "texts")]
+    run(command, "the factory does not run on the demo's texts")
+
+
 def compile_locks(uv: Path) -> None:
     """Resolves all requirements together, then each set within that: the locks agree with each other.
 
@@ -308,21 +314,23 @@ def set_up() -> None:
     with alone():
         if is_ready(torch, read_stamp()):
             return
-        say("1/6 uv")
+        say("1/7 uv")
         uv = install_uv()
         pip = pip_configuration()
         os.environ.update(uv_environment(pip))
-        say("2/6 .venv")
+        say("2/7 .venv")
         make_venv(uv)
         STAMP.unlink(missing_ok=True)
-        say(f"3/6 {torch_pin()} for {torch}")
+        say(f"3/7 {torch_pin()} for {torch}")
         install_torch(uv, torch, pip)
-        say("4/6 locked packages (kenlm is compiled, up to a minute)")
+        say("4/7 locked packages (kenlm is compiled, up to a minute)")
         install_locks(uv)
-        say("5/6 tokenmill")
+        say("5/7 tokenmill")
         install_project(uv)
-        say("6/6 lmplz (compiled, up to a minute)")
+        say("6/7 lmplz (compiled, up to a minute)")
         install_lmplz()
+        say("7/7 kernels (compiled into numba's cache, about a minute)")
+        warm_kernels()
         STAMP.write_text(json.dumps(wanted(torch), indent=1), encoding="utf-8")
     say(f"ready in {time.monotonic() - began:.0f} s")
 

@@ -1,4 +1,4 @@
-"""Compiles the factory's kernels into numba's cache while its image is built, by running them on a few texts.
+"""Compiles the factory's kernels into numba's cache while its image or the local set-up is built, on a few texts.
 
     python -m images.warm TEXTS     a folder with zh.jsonl and en.jsonl, as in demo/texts
 
