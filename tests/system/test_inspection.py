@@ -130,7 +130,7 @@ def test_trace_goes_from_the_raw_record_to_the_weights_that_saw_the_document(
     assert any("its weights saw window 0 in optimizer step 1 of 2" in line for line in said)
 
     unseen = train.facts["steps"] * train.config["batch_windows"]
-    assert pack.facts["windows"] > unseen, "two steps do not see every window"
-    late, _ = documents_in(trained, pack.facts["windows"] - 2)[0]
+    assert pack.facts["windows"] > unseen + 20, "two steps do not see every window"
+    late, _ = next(found[0] for w in range(unseen, unseen + 20) if (found := documents_in(trained, w)))
     said = lines(trained, "trace", late, trained.refs[TRAINING]["train_1"])
-    assert re.search(r"stage 1: ended after 2 steps, before window \d+$", said[-1])
+    assert any(re.search(r"stage 1: ended after 2 steps, before window \d+$", line) for line in said)
