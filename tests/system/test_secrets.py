@@ -67,6 +67,7 @@ def in_forms(data: bytes) -> bool:
     return any(form in data for form in FORMS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_stores_key_is_in_no_object_no_log_and_no_row_of_mlflow(
     written: Written, tmp_path_factory: pytest.TempPathFactory
