@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -160,25 +159,3 @@ def corpus_layers(artifact: Artifact) -> list[tuple[Files, Sequence[FileEntry]]]
         if not current.has_input(BASE_INPUT):
             raise DataError(f"{artifact.reference.uri} is not a corpus: no base shards below it")
         current = current.input(BASE_INPUT)
-
-
-def document_set_digest(runs: Iterable[bytes]) -> str:
-    """The document-set digest: sha256 over the sha256 of each of 256 sorted runs, one per first digest byte.
-
-    Each run is the concatenation of the sorted 32-byte text digests that start with that byte, with multiplicity,
-    so that any grouping of the work gives the same digest (CONTRACT §3).
-    """
-    outer = hashlib.sha256()
-    count = 0
-    for run in runs:
-        outer.update(hashlib.sha256(run).digest())
-        count += 1
-    if count != 256:
-        raise ValueError(f"a document-set digest has 256 runs, not {count}")
-    return outer.hexdigest()
-
-
-def sort_digests(digests: np.ndarray) -> np.ndarray:
-    """(n, 32) uint8 digests in lexicographic order."""
-    flat = np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").ravel()
-    return digests[np.argsort(flat, kind="stable")]

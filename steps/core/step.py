@@ -21,14 +21,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from steps.core.artifact import MANIFEST, Artifact, Files, load_manifest
 from steps.core.config import Runtime, StepConfig, parse_config
-from steps.core.corpus import BASE_INPUT, Corpus, corpus_layers, document_set_digest, sort_digests
+from steps.core.corpus import BASE_INPUT, Corpus, corpus_layers
 from steps.core.counts import Counts
 from steps.core.digest import bytes_digest
-from steps.core.document import DIGEST_BYTES
+from steps.core.document_set import corpus_documents
 from steps.core.engine import Engine
 from steps.core.errors import ConfigError, DataError, StorageFullError, UsageError
 from steps.core.manifest import FileEntry, Identity, Manifest, Payload, Reference
@@ -47,7 +45,6 @@ from steps.core.progress import Progress
 from steps.core.store import DISK_FULL, Store
 
 ALWAYS_RELEVANT = ("pyarrow",)  # every Parquet byte depends on it
-_DOCUMENTS_BATCH_ROWS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -357,42 +354,10 @@ def _check_quarantine(context: StepContext, counts: Counts) -> None:
 
 
 def _documents(context: StepContext) -> str:
-    """The document-set digest of what this step kept, bounded in memory by one prefix group at a time."""
+    """The document-set digest of what this step kept."""
     here: tuple[Files, list[FileEntry]] = (context.files(), [f for part in context.parts for f in part.files])
     layers = [here] if context.step.makes == "corpus" else [*corpus_layers(context.inputs[BASE_INPUT]), here]
-    corpus = Corpus(layers, None, context.folder)
-    rows = sum(shard.rows for shard in corpus.shards)
-    if rows <= _DOCUMENTS_BATCH_ROWS:
-        return document_set_digest(_runs([shard.kept_text_digests() for shard in corpus.shards], range(256)))
-    groups = -(-rows // _DOCUMENTS_BATCH_ROWS)
-    spilled = _spill_digests(corpus, context.scratch, groups)
-    return document_set_digest(
-        run
-        for group, prefixes in enumerate(np.array_split(np.arange(256), groups))
-        for run in _runs([np.fromfile(spilled[group], np.uint8).reshape(-1, DIGEST_BYTES)], prefixes)
-    )
-
-
-def _spill_digests(corpus: Corpus, scratch: Path, groups: int) -> list[Path]:
-    """One pass over the side files into one local file per group of first bytes."""
-    group_of = np.empty(256, np.int64)
-    for group, prefixes in enumerate(np.array_split(np.arange(256), groups)):
-        group_of[prefixes] = group
-    paths = [scratch / f"documents-{group}.bin" for group in range(groups)]
-    for shard in corpus.shards:
-        digests = shard.kept_text_digests()
-        owner = group_of[digests[:, 0]]
-        for group, path in enumerate(paths):
-            with path.open("ab") as file:
-                file.write(digests[owner == group].tobytes())
-    return paths
-
-
-def _runs(blocks: list[np.ndarray], prefixes: Sequence[int] | np.ndarray) -> Iterator[bytes]:
-    digests = sort_digests(np.concatenate([np.empty((0, DIGEST_BYTES), np.uint8), *blocks]))
-    bounds = np.searchsorted(digests[:, 0], np.arange(257))
-    for prefix in prefixes:
-        yield digests[bounds[prefix] : bounds[prefix + 1]].tobytes()
+    return corpus_documents(Corpus(layers, None, context.folder), context.scratch)
 
 
 def _artifact(store: Store, folder: str, manifest: Manifest) -> Artifact:

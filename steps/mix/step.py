@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import pyarrow.compute as pc
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus, CorpusShard
 from steps.core.digest import canonical_json
-from steps.core.document import text_bytes
-from steps.core.errors import ConfigError, DataError
+from steps.core.document import text_bytes, text_digests
+from steps.core.document_set import corpus_documents
+from steps.core.errors import ConfigError, DataError, VerdictRefused
 from steps.core.parts import PartWriter, open_artifact
 from steps.core.step import Input, Step, StepContext
 from steps.core.verdict import Acceptance, verify_corpus
@@ -31,6 +33,7 @@ def run(ctx: StepContext) -> None:
     acceptance = Acceptance(policy_digest=config.policy_digest, readers=config.accept_readers)
     for name, artifact in ctx.input_list("corpora").items():
         verify_corpus(artifact, acceptance)
+        verify_documents(artifact, ctx.scratch)
         ctx.log.info("mix: corpus %s carries a verdict that this recipe accepts", name)
     shards = list_shards(ctx.inputs)
     scans = ctx.map("scan", scan, [{"shard": shard} for shard in shards])
@@ -47,6 +50,15 @@ def run(ctx: StepContext) -> None:
             "mix: stage %(stage)s asks %(set)s for %(asked)s %(unit)s, and it has %(supplied)s; nothing is repeated",
             shortfall,
         )
+
+
+def verify_documents(artifact: Artifact, scratch: Path) -> None:
+    """Raise VerdictRefused unless the corpus holds the documents that its manifest, and so its verdict, names.
+
+    The side files are checked here, and each text against them by `scan`, which reads all texts anyway.
+    """
+    if corpus_documents(Corpus.open(artifact), scratch) != artifact.manifest.identity.documents:
+        raise VerdictRefused(f"mix: {artifact.reference.uri} does not hold the documents that were approved")
 
 
 def list_shards(inputs: dict[str, Artifact]) -> list[dict[str, Any]]:
@@ -77,6 +89,8 @@ def scan(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
         table = shard.read(columns)
     except (KeyError, pa.ArrowInvalid) as error:
         raise DataError(f"shard {shard.sha256[:12]} of {task['shard']['input']}: {error}") from None
+    if not np.array_equal(text_digests(table["text"].to_pylist()), shard.kept_text_digests()):
+        raise VerdictRefused(f"mix: texts of shard {shard.sha256[:12]} are not those that were approved")
     rows = table[ROW].to_numpy()
     sources = pc.fill_null(table["source"], "").to_pylist()
     languages = pc.fill_null(table["language"], "").to_pylist()

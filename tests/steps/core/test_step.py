@@ -14,8 +14,9 @@ import pytest
 
 from steps.core.artifact import Artifact, load_manifest
 from steps.core.config import Runtime
-from steps.core.corpus import Corpus, document_set_digest
+from steps.core.corpus import Corpus
 from steps.core.counts import Counts
+from steps.core.document_set import document_set_digest
 from steps.core.errors import ConfigError, DataError, UsageError
 from steps.core.step import run_step
 from steps.core.store import open_store
@@ -80,7 +81,7 @@ def test_a_large_document_set_is_digested_in_groups_to_the_same_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = make(tmp_path / "a")
-    monkeypatch.setattr("steps.core.step._DOCUMENTS_BATCH_ROWS", 37)
+    monkeypatch.setattr("steps.core.document_set.BATCH_ROWS", 37)
     assert make(tmp_path / "b").digest == small.digest
 
 
