@@ -20,8 +20,13 @@ from demo.services import ROOT, Services
 DOCS = ROOT / "docs" / "images"
 SECOND_RUN = "manual__stricter_rule"
 # a second sample of one dump is a second look, which the catalog numbers
-STRICTER = {"filter.rule_overrides": {"d01_min_length_en_v1": 150}, "evaluate.look": 2, "gate.look": 2}
-VIEWPORT: Any = {"width": 1500, "height": 950}
+STRICTER = {
+    "filter.rule_overrides": {"d01_min_length_en_v1": 210},
+    "evaluate.look": 2,
+    "gate.look": 2,
+    "evaluate.seeded": 1200,
+}
+VIEWPORT: Any = {"width": 1700, "height": 560}
 
 
 def main() -> int:
@@ -86,6 +91,7 @@ def airflow_graph(page: Any, services: Services, api: AirflowApi, dag: str, path
         if button.count():
             button.first.click()
             page.wait_for_timeout(1500)
+    page.locator(".react-flow__controls-fitview").first.click()
     page.wait_for_timeout(3000)
     page.screenshot(path=str(path))
     print(path)
@@ -103,7 +109,7 @@ def mlflow_comparison(page: Any, services: Services, experiment: str, path: Path
     runs = client.search_runs([found.experiment_id], pipelines, max_results=2)
     ids = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
     experiments = urllib.parse.quote(json.dumps([found.experiment_id]))
-    page.set_viewport_size({"width": 1500, "height": 2300})
+    page.set_viewport_size({"width": 1300, "height": 1900})
     page.goto(
         f"{services.mlflow_url}/#/compare-runs?runs={ids}&experiments={experiments}&workflowType=machine_learning"
     )
@@ -111,6 +117,8 @@ def mlflow_comparison(page: Any, services: Services, experiment: str, path: Path
     for label in ("Close", "Toggle sidebar"):
         if page.get_by_label(label, exact=True).count():
             page.get_by_label(label, exact=True).first.click()
+    for switch in page.get_by_role("switch").all():  # show only what differs
+        switch.click()
     page.wait_for_timeout(2000)
     page.screenshot(path=str(path))
     print(path)

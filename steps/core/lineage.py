@@ -40,6 +40,7 @@ PENDING = "lineage/pending/"
 WAIT_SECONDS = 30.0  # CONTRACT §8: a step waits at most this long for MLflow
 _OLDER_ENTRIES = 20  # how many of other steps' undelivered entries one step sends on its way
 _MAX_REPORT_BYTES = 8 << 20
+_LONGEST_PARAM = 500  # characters; own choice: longer ones cannot be compared by eye
 _NOT_IN_KEY = re.compile(r"[^\w\-./: ]", re.ASCII)
 
 
@@ -114,15 +115,27 @@ class Delivery:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested config as flat ``a.b.c`` keys; lists become JSON text."""
+    """Nested config as flat ``a.b.c`` keys, so that a person can compare two runs.
+
+    A list of things with an id (filter rules) becomes one key per id with its numbers; other lists become JSON
+    text, and what is longer than 500 characters its digest: the whole of it is in run.json.
+    """
     flat: dict[str, Any] = {}
     for name, value in values.items():
         key = f"{prefix}.{name}" if prefix else str(name)
         if isinstance(value, Mapping) and value:
             flat.update(flatten(value, key))
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) and "id" in v for v in value):
+            flat.update({f"{key}.{item['id']}": _numbers(item) for item in value})
+        elif len(text := json.dumps(value)) > _LONGEST_PARAM:
+            flat[key] = f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"
         else:
             flat[key] = value
     return flat
+
+
+def _numbers(item: Mapping[str, Any]) -> dict[str, float]:
+    return {k: v for k, v in item.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def record(store: Store, entry: LineageEntry, wait: float = WAIT_SECONDS) -> None:

@@ -265,3 +265,11 @@ def test_the_report_is_an_artifact_of_the_run(tracking: str, store: FileStore, d
 
 def test_flatten_names_nested_settings_with_dots() -> None:
     assert lineage.flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2], "e": {}}
+
+
+def test_flatten_gives_rules_a_name_each_and_long_values_their_digest() -> None:
+    rules = [{"id": "d01_v1", "min": 50, "max": None, "action": "drop"}, {"id": "d02_v1", "max": 0.5}]
+    flat = lineage.flatten({"filter": {"rules": rules, "words": ["x" * 30] * 30}})
+    assert flat["filter.rules.d01_v1"] == {"min": 50}
+    assert flat["filter.rules.d02_v1"] == {"max": 0.5}
+    assert flat["filter.words"].startswith("sha256 ")

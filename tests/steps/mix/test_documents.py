@@ -16,7 +16,7 @@ from tests.steps.core.toy import MAKE
 def test_a_manifest_that_claims_approved_documents_over_other_shards_is_refused(tmp_path: Path) -> None:
     config = {"max_quarantine_share": 1.0}
     approved = run_step(MAKE, config={**config, "rows": 20}, inputs={}, root=f"file://{tmp_path}/a").artifact
-    other = run_step(MAKE, config={**config, "rows": 21}, inputs={}, root=f"file://{tmp_path}/b").artifact
+    other = run_step(MAKE, config={**config, "rows": 30}, inputs={}, root=f"file://{tmp_path}/b").artifact
     verify_documents(approved, tmp_path)
     identity = other.manifest.identity.model_copy(update={"documents": approved.manifest.identity.documents})
     forged = Artifact(other.store, other.reference, other.manifest.model_copy(update={"identity": identity}))
