@@ -23,6 +23,11 @@ from steps.core.recipe import find_recipe
 from steps.plan.command import plan_run
 from steps.plan.forecast import RATES
 
+MODEL_BOUND = (
+    "initialize",
+    "train",
+    "export",
+)  # cost follows the model and its tokens, not the bytes of the data
 START_SECONDS = 3.0  # interpreter, imports and worker processes, before the first byte is read
 
 
@@ -86,8 +91,10 @@ def measure(
 
 
 def input_bytes(given: dict[str, str]) -> int:
-    """Bytes of the files of the inputs that earlier stages made."""
-    return sum(entry.bytes for ref in given.values() for entry in Artifact.open(ref).files())
+    """Bytes of text that the corpora among the inputs hold, or of the inputs' files where there is no text."""
+    artifacts = [Artifact.open(ref) for ref in given.values()]
+    text = max((a.manifest.identity.counts.total.written.bytes for a in artifacts), default=0)
+    return text or sum(entry.bytes for artifact in artifacts for entry in artifact.files())
 
 
 if __name__ == "__main__":

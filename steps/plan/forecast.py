@@ -50,6 +50,9 @@ def print_forecast(
             made[stage.section] = found
             print(f"{stage.section:<20} cached")
             continue
+        if stage.step not in rates:
+            print(f"{stage.section:<20} {'to do':<8} follows the model's size, which is not predicted yet")
+            continue
         rate = rates[stage.step]
         size = raw * rate["input_share"]
         seconds = rate["seconds"] + size / 1e6 * rate["seconds_per_mb"] / (os.cpu_count() or 1)
