@@ -152,6 +152,41 @@ def test_mlflow_has_a_parent_per_dag_run_with_its_stages(mill: Mill) -> None:
     assert any(item["dataset"]["source_type"] == "s3" for item in parent["inputs"]["dataset_inputs"])
 
 
+def test_a_run_by_hand_with_the_dump_as_a_param_runs_no_step_again_and_training_follows(mill: Mill) -> None:
+    api, run_id = mill.api(), "system-test-again"
+    dump = api.newest_run("data_factory", "success")["partition_key"]
+    trained = {run["dag_run_id"] for run in api.runs("continual_pretraining", 100)}
+    api.trigger("data_factory", run_id, {"recipe": "demo_factory", "dump": dump}, None)
+    deadline = time.monotonic() + 300
+    while (api.run("data_factory", run_id) or {})["state"] not in ("success", "failed"):
+        assert time.monotonic() < deadline, "data_factory is not done"
+        time.sleep(1)
+    sections = (
+        "ingest",
+        "preprocess",
+        "score",
+        "filter",
+        "deduplicate",
+        "evaluate",
+        "review",
+        "gate",
+        "publish",
+    )
+    results = {name: api.result("data_factory", run_id, name) for name in sections}
+    assert [name for name, result in results.items() if not result["cached"]] == []
+    parents = [r for r in mlflow_runs(mill, "data_factory") if r["tag"].get("airflow.run_id") == run_id]
+    assert len([run for run in parents if run["tag"]["stage"] == "pipeline"]) == 1
+    while not (new := [r for r in api.runs("continual_pretraining", 100) if r["dag_run_id"] not in trained]):
+        assert time.monotonic() < deadline, "no training followed"
+        time.sleep(1)
+    assert [run["partition_key"] for run in new] == [dump]
+    while api.run("continual_pretraining", new[0]["dag_run_id"])["state"] not in ("success", "failed"):
+        assert time.monotonic() < deadline, "training is not done"
+        time.sleep(1)
+    assert api.run("continual_pretraining", new[0]["dag_run_id"])["state"] == "success"
+    assert api.result("continual_pretraining", new[0]["dag_run_id"], "train_1")["cached"]
+
+
 def test_no_secret_is_in_a_log_a_database_or_an_artifact(mill: Mill) -> None:
     secret = mill.services.settings["s3_secret"].encode()
     may = {mill.state / "services.json", mill.state / "s3.json"}
