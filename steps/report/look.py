@@ -1,0 +1,244 @@
+"""What a report page looks at: some shards of a stage, and in them lengths and samples. Bounded, however large the dump."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from steps.core.artifact import Artifact, Files
+from steps.core.corpus import BASE_INPUT, ROW, Corpus, CorpusShard, corpus_layers
+from steps.core.document import text_bytes
+from steps.core.manifest import FileEntry
+from steps.core.progress import human_bytes
+from steps.core.step import StepContext
+from steps.report.blocks import Sample, SampleGroup, Span
+from steps.report.distribution import Distribution
+
+SHARDS_LOOKED_AT = 16  # of 64 MB of text: a few seconds, whatever the size of the dump
+SAMPLES_PER_REASON = 3
+KEPT_SAMPLES = 6
+LEDGER_COLUMNS = [
+    *("rule", "level", "action", "source", "language", "doc_id", "shard", "row"),
+    *("start", "end", "value", "bytes", "detail"),
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a page is about: the files of a stage that is finishing, or of a committed artifact."""
+
+    files: Files
+    entries: Sequence[FileEntry]
+    inputs: Mapping[str, Artifact]
+    makes: str | None
+
+    @classmethod
+    def of(cls, ctx: StepContext) -> Stage:
+        """The stage behind a step's context, when all its parts are done."""
+        entries = [entry for part in ctx.parts for entry in part.files]
+        return cls(ctx.files(), entries, ctx.inputs, ctx.step.makes)
+
+    @classmethod
+    def of_artifact(cls, artifact: Artifact) -> Stage:
+        """The stage that a committed artifact came from."""
+        inputs = {name: artifact.input(name) for name in artifact.input_names()}
+        return cls(artifact, artifact.manifest.identity.files, inputs, artifact.facts.get("makes"))
+
+    def of_kind(self, kind: str) -> list[FileEntry]:
+        """Its files of one kind, by key."""
+        return sorted((entry for entry in self.entries if entry.kind == kind), key=lambda entry: entry.key)
+
+    def output(self) -> Corpus | None:
+        """The corpus that the stage made or laid something over; None for a stage that makes no corpus."""
+        if self.makes is None:
+            return None
+        here: tuple[Files, Sequence[FileEntry]] = (self.files, self.entries)
+        below = [] if self.makes == "corpus" else corpus_layers(self.inputs[BASE_INPUT])
+        return Corpus([*below, here], None, self.files.folder)
+
+    def input_shards(self) -> dict[str, CorpusShard]:
+        """Base shards of the corpus that came in, by sha256; empty for a stage that reads none."""
+        return Corpus.open(self.inputs[BASE_INPUT]).shard_by_sha() if BASE_INPUT in self.inputs else {}
+
+
+def some_shards(items: Sequence[T], most: int = SHARDS_LOOKED_AT) -> list[T]:
+    """At most ``most`` items, evenly spaced, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int).tolist()]
+
+
+def draw(shard: str, rows: np.ndarray) -> np.ndarray:
+    """uint64[n]: the rank of each row of a shard in an order that is fixed but says nothing (splitmix64)."""
+    x = np.asarray(rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(int(shard[:16], 16))
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+@dataclass(frozen=True)
+class KeptLook:
+    """Lengths in bytes of kept documents by language, and some of them."""
+
+    lengths: Mapping[str, Distribution]
+    samples: Sequence[Sample]
+    shards: int
+    of_shards: int
+
+
+def look_at_kept(stage: Stage) -> KeptLook:
+    """Some shards of what the stage keeps, one at a time in memory."""
+    output = stage.output()
+    shards = output.shards if output else []
+    chosen = some_shards(shards)
+    lengths: dict[str, Distribution] = {}
+    best: list[tuple[int, str, int]] = []
+    texts: dict[tuple[str, int], Sample] = {}
+    for shard in chosen:
+        table = shard.read(["text", "source", "language", "url", "doc_id"])
+        sizes, languages = text_bytes(table["text"]), table["language"].fill_null("")
+        for language in pc.unique(languages).to_pylist():
+            mine = pc.equal(languages, language).to_numpy(zero_copy_only=False)
+            lengths.setdefault(language, Distribution()).add(sizes[mine])
+        rows = table[ROW].to_numpy()
+        ranks = draw(shard.sha256, rows)
+        first = np.argsort(ranks, kind="stable")[:KEPT_SAMPLES]
+        best = heapq.nsmallest(
+            KEPT_SAMPLES, [*best, *((int(ranks[i]), shard.sha256, int(rows[i])) for i in first.tolist())]
+        )
+        for i in first.tolist():
+            record = table.slice(i, 1).to_pylist()[0]
+            texts[shard.sha256, record[ROW]] = Sample(record["text"] or "", caption(record, int(sizes[i])))
+        texts = {(sha, row): texts[sha, row] for _, sha, row in best}
+    return KeptLook(lengths, [texts[sha, row] for _, sha, row in best], len(chosen), len(shards))
+
+
+def caption(record: Mapping[str, Any], size: int | None = None, *more: str) -> str:
+    """Where a document comes from, in one line: source, language, size, address."""
+    parts = [record.get("source"), record.get("language"), human_bytes(size) if size is not None else None]
+    return " · ".join(str(part) for part in [*parts, *more, record.get("url")] if part)
+
+
+@dataclass(frozen=True)
+class RemovedLook:
+    """What the ledger and the quarantine say: lengths by language, and samples by reason."""
+
+    lengths: Mapping[str, Distribution]
+    removed: Sequence[SampleGroup]
+    edited: Sequence[SampleGroup]
+    quarantined: Sequence[SampleGroup]
+    ledgers: int
+    of_ledgers: int
+
+
+def look_at_removed(stage: Stage) -> RemovedLook:
+    """Some ledgers and quarantines of a stage, one at a time in memory, and the texts of a few of their rows."""
+    ledgers = stage.of_kind("ledger")
+    lengths: dict[str, Distribution] = {}
+    chosen: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
+    for entry in some_shards(ledgers):
+        table = stage.files.read_table(entry, LEDGER_COLUMNS)
+        whole = table.filter(pc.equal(table["action"], "removed"))
+        for language in pc.unique(whole["language"]).to_pylist():
+            mine = whole.filter(pc.equal(whole["language"], pa.scalar(language, pa.string())))
+            lengths.setdefault(language or "", Distribution()).add(mine["bytes"].to_numpy())
+        _choose(table, chosen)
+    shards = stage.input_shards()
+    texts = read_texts(shards, [(row["shard"], row["row"]) for rows in chosen.values() for _, row in rows])
+    groups: dict[str, list[SampleGroup]] = {"removed": [], "edited": []}
+    for (action, rule), rows in sorted(chosen.items()):
+        samples = [_ledger_sample(row, texts) for _, row in rows]
+        tone = "removed" if action == "removed" else "other"
+        groups.setdefault(action, []).append(SampleGroup(rule, samples, tone))
+    quarantined = _quarantined(stage, shards)
+    seen = min(len(ledgers), SHARDS_LOOKED_AT)
+    return RemovedLook(lengths, groups["removed"], groups["edited"], quarantined, seen, len(ledgers))
+
+
+def _choose(table: pa.Table, chosen: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]]) -> None:
+    """Keeps the rows of lowest rank per action and rule."""
+    if table.num_rows == 0:
+        return
+    seed = table["shard"][0].as_py() or "0"
+    keys = (
+        pc.binary_join_element_wise(table["action"], table["rule"], "\n").dictionary_encode().combine_chunks()
+    )
+    codes, names = keys.indices.to_numpy(), keys.dictionary.to_pylist()
+    place = table["row"].to_numpy() * 64 + pc.fill_null(table["start"], 0).to_numpy()
+    ranks = draw(seed, place)
+    order = np.lexsort((ranks, codes))
+    starts = np.searchsorted(codes[order], np.arange(len(names)))
+    for code, name in enumerate(names):
+        first = order[starts[code] : starts[code] + SAMPLES_PER_REASON]
+        first = first[codes[first] == code]
+        found = list(zip(ranks[first].tolist(), table.take(pa.array(first)).to_pylist(), strict=True))
+        action, _, rule = name.partition("\n")
+        both = [*chosen.get((action, rule), []), *found]
+        chosen[action, rule] = sorted(both, key=lambda item: item[0])[:SAMPLES_PER_REASON]
+
+
+def read_texts(
+    shards: Mapping[str, CorpusShard], addresses: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """text and url by (shard sha256, row) of base rows, one shard at a time; what is in none of them is left out."""
+    wanted: dict[str, set[int]] = {}
+    for sha, row in addresses:
+        if sha in shards:
+            wanted.setdefault(sha, set()).add(row)
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for sha, rows in sorted(wanted.items()):
+        numbers = sorted(rows)
+        table = shards[sha].read(["text", "url"], kept=False).take(pa.array(numbers))
+        found.update({(sha, row): record for row, record in zip(numbers, table.to_pylist(), strict=True)})
+    return found
+
+
+def _ledger_sample(row: Mapping[str, Any], texts: Mapping[tuple[str, int], Mapping[str, Any]]) -> Sample:
+    record = texts.get((row["shard"], row["row"]))
+    value = "" if row["value"] is None else f"value {row['value']:.4g}"
+    detail = row["detail"] or ""
+    if record is None:  # raw records are not kept: what the ledger knows of them
+        return Sample(detail, caption(row, row["bytes"], value))
+    said = caption({**row, "url": record["url"]}, row["bytes"], value, detail)
+    text = record["text"] or ""
+    if row["start"] is None or row["end"] is None:
+        return Sample(text, said)
+    data = text.encode("utf-8", "surrogatepass")
+    before, within = (
+        data[a:b].decode(errors="replace") for a, b in ((0, row["start"]), (row["start"], row["end"]))
+    )
+    return Sample(text, said, [Span(len(before), len(before) + len(within))])
+
+
+def _quarantined(stage: Stage, shards: Mapping[str, CorpusShard]) -> list[SampleGroup]:
+    """Up to three records per reason, as far as they were kept."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    columns = ["rule", "source", "language", "shard", "row", "bytes", "detail", "raw"]
+    for entry in some_shards(stage.of_kind("quarantine")):
+        table = stage.files.read_table(entry, columns)
+        for rule in pc.unique(table["rule"]).to_pylist():
+            rows = found.setdefault(rule, [])
+            rows += (
+                table.filter(pc.equal(table["rule"], rule))
+                .slice(0, SAMPLES_PER_REASON - len(rows))
+                .to_pylist()
+            )
+    bare = [(row["shard"], row["row"]) for rows in found.values() for row in rows if row["raw"] is None]
+    texts = read_texts(shards, bare)
+    groups = []
+    for rule, rows in sorted(found.items()):
+        samples = []
+        for row in rows:
+            text = texts.get((row["shard"], row["row"]), {}).get("text") or ""
+            raw = row["raw"].decode("utf-8", "replace") if row["raw"] is not None else text
+            samples.append(Sample(raw, caption(row, row["bytes"], row["detail"] or "")))
+        groups.append(SampleGroup(rule, samples, "quarantined"))
+    return groups
