@@ -10,7 +10,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from steps.text.jit import njit
 
 BLOCK_BITS = 512
 _WORDS = BLOCK_BITS // 64
@@ -47,13 +48,13 @@ def expected_rate(keys: int, blocks: int, hashes: int) -> float:
     return float((weights * filled**hashes).sum())
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _remix(value):
     value = (value ^ (value >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
     return value ^ (value >> np.uint64(29))
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _probe(table, high, low, blocks, hashes, insert):
     """Whether all bits of the key are set already; sets them if ``insert``."""
     block = np.int64((high >> np.uint64(20)) % np.uint64(blocks)) * _WORDS
@@ -70,7 +71,7 @@ def _probe(table, high, low, blocks, hashes, insert):
     return known
 
 
-@njit(cache=True)
+@njit
 def seen_before(high, low, order, blocks, hashes):
     """(table uint64[8 * blocks], bool[n]): insert keys one after the other in ``order``; True where every bit was
     already set, which means "seen, or a false positive". One thread, so the same order gives the same answer."""
@@ -81,7 +82,7 @@ def seen_before(high, low, order, blocks, hashes):
     return table, out
 
 
-@njit(cache=True)
+@njit
 def measure(table, blocks, hashes, probes, seed):
     """How many of ``probes`` made-up keys, which were never inserted, the filter takes for known."""
     found, state = 0, np.uint64(seed)

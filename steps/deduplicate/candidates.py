@@ -11,9 +11,9 @@ import itertools
 import math
 
 import numpy as np
-from numba import njit
 
 from steps.text.hashing import mix, popcount
+from steps.text.jit import njit
 
 MAX_TABLES = 1000
 # Seconds per row sorted and per pair compared, measured on one core; only their ratio matters.
@@ -45,7 +45,7 @@ def block_masks(blocks: int, hamming: int) -> np.ndarray:
     return np.array(masks, np.uint64)
 
 
-@njit(cache=True)
+@njit
 def in_partition(fingerprints, mask, partition, partitions):
     """bool[n]: whether the fingerprint's key in this table belongs to the partition."""
     out = np.empty(len(fingerprints), np.bool_)
@@ -54,7 +54,7 @@ def in_partition(fingerprints, mask, partition, partitions):
     return out
 
 
-@njit(cache=True)
+@njit
 def find(parent, i):
     """The smallest member of i's group."""
     while parent[i] != i:
@@ -63,7 +63,7 @@ def find(parent, i):
     return i
 
 
-@njit(cache=True)
+@njit
 def union(parent, i, j):
     """Join two groups; False if they were one. The root is the smaller index, so that the result has no history."""
     i, j = find(parent, i), find(parent, j)
@@ -76,7 +76,7 @@ def union(parent, i, j):
     return True
 
 
-@njit(cache=True)
+@njit
 def connect(fingerprints, order, mask, hamming, parent):
     """Join in ``parent`` all fingerprints within the bound that share this table's key; returns pairs compared.
 
@@ -120,7 +120,7 @@ def connected(fingerprints: np.ndarray, masks: np.ndarray, partition: int, parti
     return np.where(touched[inverse], groups, np.arange(len(fingerprints))), compared
 
 
-@njit(cache=True)
+@njit
 def _roots(parent):
     out = np.empty(len(parent), np.int64)
     for i in range(len(parent)):
@@ -128,7 +128,7 @@ def _roots(parent):
     return out
 
 
-@njit(cache=True)
+@njit
 def _join(parent, a, b):
     for i in range(len(a)):
         union(parent, a[i], b[i])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from steps.text.hashing import jaccard, popcount
+from steps.text.jit import njit
 
 
 class Decisions(NamedTuple):
@@ -20,7 +20,7 @@ class Decisions(NamedTuple):
     counts: np.ndarray
 
 
-@njit(cache=True)
+@njit
 def _decide(
     group,
     published,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from steps.text.jit import njit
 from steps.text.segment import decode, is_closer, is_terminator
 from steps.text.unicode_tables import (
     DIGIT,
@@ -70,7 +70,7 @@ ENDS, ENDS_CUT_OFF, ENDS_OPEN, ENDS_BARE = range(4)
 LINE_TOKENS = 5  # C4: lines of fewer words are no text
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _is_bullet(point, following):
     """A list mark: • ● ○ ■ □ ▪ ◆ ★ ☆ ► ▶ ‣ ·, or one of * - + – with a space behind it."""
     return (
@@ -91,13 +91,13 @@ def _is_bullet(point, following):
     )
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _is_colon(point):
     """A line may end in a colon before a list; it is not cut off."""
     return point == 0x3A or point == 0xFF1A
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _is_open(point):
     """A mark behind which something must follow: , ， 、 : ： ( （ [ 【 《 “ ‘ 「 『."""
     return (
@@ -117,7 +117,7 @@ def _is_open(point):
     )
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _count_character(row, point, flags):
     """Adds one character to the columns that need no context."""
     row[CHARACTERS] += 1
@@ -144,7 +144,7 @@ def _count_character(row, point, flags):
         row[CURLY] += 1
 
 
-@njit(cache=True)
+@njit
 def count_spans(data, start, end, classes):
     """int32[spans, COLUMNS] of lines or sentences: start, end int64[spans] bytes, classes uint16[0x110000].
 
@@ -228,7 +228,7 @@ def count_spans(data, start, end, classes):
     return out
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _mark(data, at, end):
     """The byte of which a line's first three are made, after space: 96 for ```, 126 for ~~~, 36 for $$; or 0."""
     while at < end and (data[at] == 0x20 or data[at] == 0x09):
@@ -241,7 +241,7 @@ def _mark(data, at, end):
     return np.uint8(0), at
 
 
-@njit(cache=True)
+@njit
 def code_lines(data, parent, start, end):
     """bool[lines]: the line is code or a displayed formula: fenced by ``` or ~~~, or between $$ and $$.
 
@@ -274,7 +274,7 @@ def code_lines(data, parent, start, end):
     return code
 
 
-@njit(cache=True)
+@njit
 def blank(data, start, end):
     """A copy of data, uint8[], in which the given spans are spaces."""
     out = data.copy()
@@ -283,7 +283,7 @@ def blank(data, start, end):
     return out
 
 
-@njit(cache=True)
+@njit
 def count_words(data, offsets, start, end, word, classes):
     """(words with a letter, words of two or more capitals, characters in words), int64[documents] each.
 
@@ -311,7 +311,7 @@ def count_words(data, offsets, start, end, word, classes):
     return alpha, caps, chars
 
 
-@njit(cache=True)
+@njit
 def count_stop_words(offsets, hashes, stops, wanted):
     """(different stop words, stop words), int64[documents], of the documents that are `wanted`.
 
@@ -334,7 +334,7 @@ def count_stop_words(offsets, hashes, stops, wanted):
     return different, total
 
 
-@njit(cache=True)
+@njit
 def endings(document, end, tokens, gone, closed, goes):
     """(cut off, unfinished), bool[sentences]: sentences at the end of what is left of their document.
 

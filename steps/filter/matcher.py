@@ -6,7 +6,8 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from steps.text.jit import njit
 
 
 class Automaton(NamedTuple):
@@ -63,12 +64,12 @@ def _fold(word: str) -> str:
     return "".join(c.lower() if c.isascii() else c for c in word)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _alnum(byte):
     return 0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A
 
 
-@njit(cache=True)
+@njit
 def _scan(data, start, end, class_of, table, word, link, length, hit_start, hit_word, hit_span, hit_whole):
     count = 0
     for span in range(len(start)):
@@ -116,7 +117,7 @@ def scan(automaton: Automaton, data: np.ndarray, start: np.ndarray, end: np.ndar
         size = count
 
 
-@njit(cache=True)
+@njit
 def _outermost(group, start, end):
     keep = np.zeros(len(start), np.bool_)
     last_group, last_end = np.int64(-1), np.int64(-1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from steps.text.jit import njit
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def whole(lengths: np.ndarray, order: np.ndarray, size: int, together: int) -> S
     )
 
 
-@njit(cache=True)
+@njit
 def best_fit(lengths, size, names, window):
     """Put ``lengths`` (decreasing) into the fullest open window that still has room; returns the number of windows.
 

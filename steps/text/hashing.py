@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import xxhash
-from numba import njit
 
+from steps.text.jit import njit
 from steps.text.segment import decode, mix
 from steps.text.unicode_tables import DIGIT, IDEOGRAPH, LETTER, MARK, OTHER_NUMBER
 
@@ -46,7 +46,7 @@ def fold_table() -> np.ndarray:
     return table
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _is_content(point, classes):
     """Letters, digits, numbers and marks; not variation selectors and the keycap, which belong to emoji."""
     if (classes[point] & CONTENT) == 0:
@@ -54,7 +54,7 @@ def _is_content(point, classes):
     return not (0xFE00 <= point <= 0xFE0F or point == 0x20E3 or 0xE0100 <= point <= 0xE01EF)
 
 
-@njit(cache=True)
+@njit
 def strip_texts(data, offsets, classes):
     """(bytes uint8[], offsets int64[n + 1], characters int64[n]): texts without punctuation, symbols, emoji,
     control characters and space. Case stays."""
@@ -86,7 +86,7 @@ def hash128(data: np.ndarray, offsets: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
-@njit(cache=True)
+@njit
 def _words(data, offsets, classes, fold, out, token_offsets, start, end, hashes, ideograph):
     count = 0
     for document in range(len(offsets) - 1):
@@ -140,7 +140,7 @@ def words(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Words:
     return Words(out, token_offsets, start[:count], end[:count], hashes[:count], ideograph[:count])
 
 
-@njit(cache=True)
+@njit
 def mostly_ideographs(token_offsets, ideograph):
     """bool[documents]: at least half of the document's tokens are single ideographs."""
     out = np.empty(len(token_offsets) - 1, np.bool_)
@@ -152,7 +152,7 @@ def mostly_ideographs(token_offsets, ideograph):
     return out
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _gram_hash(hashes, at, n):
     value = np.uint64(n)
     for i in range(at, at + n):
@@ -167,7 +167,7 @@ _SHIFT = np.array(
 _SINE = np.array([int(abs(np.sin(i + 1)) * 2**32) & 0xFFFFFFFF for i in range(64)], np.uint32)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _swap32(x):
     x = np.uint32(x)
     return np.uint64(
@@ -178,13 +178,13 @@ def _swap32(x):
     ) & np.uint64(0xFFFFFFFF)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _turn(f, a, b, sine, word, shift):
     total = np.uint32(f + a + sine + word)
     return np.uint32(b + np.uint32((total << shift) | (total >> np.uint32(np.uint32(32) - shift))))
 
 
-@njit(cache=True)
+@njit
 def _md5_low(block, length):
     """The last 8 bytes, big-endian, of the MD5 of block[:length]. block is scratch with 72 bytes of room."""
     padded = ((length + 8) // 64 + 1) * 64
@@ -234,7 +234,7 @@ def _md5_low(block, length):
     return (_swap32(c0) << np.uint64(32)) | _swap32(d0)
 
 
-@njit(cache=True)
+@njit
 def _feature_bytes(data, start, end, ideograph, at, n, block):
     """Write the n-gram's UTF-8 to block, a space between two words; returns (length, block big enough)."""
     length = 0
@@ -253,7 +253,7 @@ def _feature_bytes(data, start, end, ideograph, at, n, block):
     return length, block
 
 
-@njit(cache=True)
+@njit
 def _flush(planes, sums):
     for bit in range(64):
         for j in range(8):
@@ -261,7 +261,7 @@ def _flush(planes, sums):
     planes[:] = 0
 
 
-@njit(cache=True)
+@njit
 def _set_size(offsets, sizes, shortest, once):
     """A power of two of slots for the distinct features of the largest document that needs a set."""
     most = 8
@@ -275,7 +275,7 @@ def _set_size(offsets, sizes, shortest, once):
     return slots
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _seen(key, document, seen, stamp):
     """Whether this document had the key; notes it. A stamp of another document is a free slot."""
     mask = len(seen) - 1
@@ -288,7 +288,7 @@ def _seen(key, document, seen, stamp):
     return False
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _add(planes, value, weight):
     """Add ``weight`` (below 256) for each set bit of ``value``: eight bit-planes count all 64 bits at once."""
     start = 0
@@ -304,7 +304,7 @@ def _add(planes, value, weight):
         start += 1
 
 
-@njit(cache=True)
+@njit
 def _simhash(data, offsets, start, end, hashes, ideograph, sizes, shortest, once, out, features):
     cache_key, cache_value = np.zeros(CACHE_SLOTS, np.uint64), np.zeros(CACHE_SLOTS, np.uint64)
     slots = _set_size(offsets, sizes, shortest, once)
@@ -367,7 +367,7 @@ def simhash64(
     return out, features
 
 
-@njit(cache=True)
+@njit
 def gram_sets(token_offsets, hashes, sizes):
     """(offsets int64[n + 1], uint64[]): sorted distinct n-gram hashes of each document."""
     out = np.empty(len(hashes), np.uint64)
@@ -389,7 +389,7 @@ def gram_sets(token_offsets, hashes, sizes):
     return offsets, out[:to].copy()
 
 
-@njit(cache=True)
+@njit
 def jaccard(offsets, grams, a, b, at_least=0.0):
     """Jaccard similarity of the n-gram sets of documents a and b; 0 where both are empty.
 
@@ -422,7 +422,7 @@ def jaccard(offsets, grams, a, b, at_least=0.0):
     return both / (together - both) if both >= needed else 0.0
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def popcount(x):
     """Number of set bits of a uint64."""
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))

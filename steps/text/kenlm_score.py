@@ -19,15 +19,15 @@ import kenlm
 import numpy as np
 import pyarrow as pa
 import sentencepiece
-from numba import njit
 
+from steps.text.jit import njit
 from steps.text.segment import decode, text_buffers
 from steps.text.unicode_tables import scorer_map
 
 NORMALISATION = "ccnet_lines_v1"
 
 
-@njit(cache=True)
+@njit
 def _normalised_size(data, offsets, map_length):
     size = 0
     for document in range(len(offsets) - 1):
@@ -40,7 +40,7 @@ def _normalised_size(data, offsets, map_length):
     return size
 
 
-@njit(cache=True)
+@njit
 def _normalise(data, offsets, map_offset, map_length, map_bytes, out, out_offsets):
     size = 0
     for document in range(len(offsets) - 1):

@@ -8,12 +8,13 @@ set with it: from left to right, an n-gram seen before counts all its characters
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from steps.text.jit import njit
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _gram(hashes, at, n):
     value = np.uint64(n)
     for i in range(at, at + n):
@@ -22,7 +23,7 @@ def _gram(hashes, at, n):
     return value
 
 
-@njit(cache=True)
+@njit
 def _table_size(offsets):
     longest = 1
     for i in range(len(offsets) - 1):
@@ -33,7 +34,7 @@ def _table_size(offsets):
     return size
 
 
-@njit(cache=True)
+@njit
 def duplicate_ngram_share(offsets, hashes, chars, n):
     """float64[documents]: characters in repeated n-grams / in tokens. offsets int64[documents + 1]."""
     out = np.zeros(len(offsets) - 1)
@@ -63,7 +64,7 @@ def duplicate_ngram_share(offsets, hashes, chars, n):
     return out
 
 
-@njit(cache=True)
+@njit
 def top_ngram_share(offsets, hashes, chars, n):
     """float64[documents]: count × characters of the most frequent n-gram / characters in tokens.
 
@@ -98,7 +99,7 @@ def top_ngram_share(offsets, hashes, chars, n):
     return out
 
 
-@njit(cache=True)
+@njit
 def unique_share_and_entropy(offsets, hashes):
     """(distinct tokens / tokens, unigram entropy in nats), float64[documents] each; 0 without tokens."""
     shares, entropies = np.zeros(len(offsets) - 1), np.zeros(len(offsets) - 1)
@@ -131,7 +132,7 @@ def unique_share_and_entropy(offsets, hashes):
     return shares, entropies
 
 
-@njit(cache=True)
+@njit
 def first_occurrence(offsets, hashes):
     """int64[spans]: for each span the first span of its document with the same hash (itself when new).
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from steps.text.jit import njit
 from steps.text.unicode_tables import IDEOGRAPH, SPACE, WIDE_PUNCTUATION
 
 NEWLINE = 10
@@ -52,7 +52,7 @@ def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndar
     return data[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def decode(data, at, end):
     """(code point, bytes read) of the character at `at`; never reads at or past `end`."""
     first = data[at]
@@ -79,7 +79,7 @@ def decode(data, at, end):
     return np.int32(0xFFFD), end - at
 
 
-@njit(cache=True)
+@njit
 def _lines(data, offsets, classes, parent, start, end):
     count = 0
     for document in range(len(offsets) - 1):
@@ -108,7 +108,7 @@ def lines(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Spans:
     return Spans(parent[:count], start[:count], end[:count])
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def is_terminator(point):
     """. ! ? and their full-width forms, the ideographic full stop, the ellipsis and the ideographic ；."""
     return (
@@ -125,7 +125,7 @@ def is_terminator(point):
     )
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def is_closer(point):
     """Quotation marks and brackets that may follow the end of a sentence."""
     return (
@@ -143,7 +143,7 @@ def is_closer(point):
     )
 
 
-@njit(cache=True)
+@njit
 def _sentences(data, line_start, line_end, classes, parent, start, end):
     count = 0
     for line in range(len(line_start)):
@@ -188,7 +188,7 @@ def sentences(data: np.ndarray, spans: Spans, classes: np.ndarray) -> Spans:
     return Spans(parent[:count], start[:count], end[:count])
 
 
-@njit(cache=True)
+@njit
 def _tokens(data, offsets, classes, token_offsets, start, end, chars, hashes, word):
     count = 0
     for document in range(len(offsets) - 1):
@@ -222,7 +222,7 @@ def _tokens(data, offsets, classes, token_offsets, start, end, chars, hashes, wo
     return count
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def mix(value):
     """splitmix64's finaliser: spreads the value over all 64 bits."""
     value ^= value >> np.uint64(30)
@@ -232,7 +232,7 @@ def mix(value):
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True)
+@njit
 def _count_tokens(data, offsets, classes):
     count = 0
     for document in range(len(offsets) - 1):
@@ -268,7 +268,7 @@ def tokens(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Tokens
     return Tokens(token_offsets, start, end, chars, hashes, word)
 
 
-@njit(cache=True)
+@njit
 def hash_spans(data, start, end):
     """uint64 hash of the bytes of each span, ASCII letters folded to lower case."""
     out = np.empty(len(start), np.uint64)
