@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from steps.core.artifact import Artifact, load_manifest
+from steps.core.artifact import MANIFEST, Artifact, load_manifest
 from steps.core.corpus import Corpus
 from steps.core.errors import DataError, UsageError
 from steps.core.manifest import Reference
 from steps.core.progress import human_bytes
-from steps.core.store import open_store
+from steps.core.store import Store, open_store
 from steps.core.tracing import Trace, oldest_first
 
 _SHOWN = 20
@@ -43,6 +43,14 @@ def find_artifact(text: str, root: str) -> Artifact:
     return Artifact(
         store, Reference(root=store.uri, step=name, fingerprint=fingerprint, digest=manifest.digest), manifest
     )
+
+
+def committed(store: Store, step: str) -> Iterator[Artifact]:
+    """Every committed artifact of a step, in the order of their fingerprints."""
+    for info in store.list(f"{step}/"):
+        folder, _, name = info.key.rpartition("/")
+        if name == MANIFEST and (manifest := load_manifest(store, folder)) is not None:
+            yield Artifact.open(f"{folder}@{manifest.digest}", store)
 
 
 def show(arguments: argparse.Namespace, root: str) -> None:

@@ -119,10 +119,10 @@ def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
     if gated.files("dedup_index"):
         catalog.update(DEDUP_INDEX, lambda value: with_index(value, gated, name, dump))
     entry = {
-        "corpus": artifact.ref,
+        "corpus": artifact.local_ref,
         "documents": artifact.manifest.identity.documents,
         "kept": artifact.manifest.identity.counts.total.kept.documents,
-        "verdict": artifact.input("verdict").ref,
+        "verdict": artifact.input("verdict").local_ref,
         "policy_digest": verdict.policy_digest,
         "readers": list(verdict.readers),
         "bound": verdict.bound,
@@ -141,7 +141,7 @@ def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
 def with_index(value: dict[str, Any], gated: Artifact, name: str, dump: str) -> dict[str, Any]:
     """The catalog's live indexes with this dump's; the one of an earlier publication of the dump is replaced."""
     live = value.setdefault("live", [])
-    mine = {"corpus": name, "dump": dump, "ref": gated.ref}
+    mine = {"corpus": name, "dump": dump, "ref": gated.local_ref}
     if mine in live:
         return value
     compared = {

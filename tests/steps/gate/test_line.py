@@ -48,7 +48,7 @@ def test_a_clean_census_passes_and_is_published(clean: tuple[Path, Line]) -> Non
     assert verify_corpus(published.artifact, AUTOMATIC).status == "pass"
     entry = Catalog(open_store(f"file://{root}")).get("corpora")["own"]
     assert entry["latest"] == "D1"
-    assert entry["dumps"]["D1"]["corpus"] == published.ref
+    assert entry["dumps"]["D1"]["corpus"] == published.artifact.local_ref
     assert line.publish(root, run=RUN).cached
     table = Corpus.open(published.artifact).shards[0].read(signals=None)
     assert table["origin"][3].as_py()["shard"] == Corpus.open(line.corpus.artifact).shards[0].sha256
