@@ -1,4 +1,4 @@
-"""What a report page looks at: some shards of a stage, and in them lengths and samples. Bounded, however large the dump."""
+"""What a report page looks at: some shards of a stage, and in them lengths and samples; bounded for any dump."""
 
 from __future__ import annotations
 
