@@ -32,6 +32,7 @@ STEP_COMMANDS = {
     "plan": ("steps.plan.command", "fix a run: validate the recipe, list the inputs, write run.json"),
     "gate": ("steps.gate.command", "plan a review, or explain a verdict"),
     "rules": ("steps.filter.command", "list filter rules, or try another bound on stored signals"),
+    "dedup": ("steps.deduplicate.command", "say what a document is a duplicate of, and how near it comes"),
     "takedown": ("steps.publish.takedown", "take documents out of what is published, and keep them out"),
     "corpus": ("steps.publish.command", "import a corpus cleaned elsewhere, or export a published one"),
 }
