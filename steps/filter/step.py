@@ -319,7 +319,10 @@ def _tables(
     carried: list[str],
     shard: CorpusShard,
 ) -> tuple[pa.Table, pa.Table]:
-    """(kept documents with carried and rule signals, rule signals of every row with the rule that dropped it)."""
+    """(kept documents with carried and rule signals; of every row its rule signals, group, size and who dropped it).
+
+    The second is what `tokenmill rules try` judges again, without the texts.
+    """
     column = table["text"].to_pylist()
     for number, text in texts.items():
         column[number] = text.decode()
@@ -335,7 +338,9 @@ def _tables(
     for name, values in signals.items():
         whole = whole.append_column(name, values)
     rule = pa.array([None if n < 0 else config.rules[n].id for n in reason.tolist()], pa.string())
-    return whole.filter(pa.array(reason < 0)), pa.table({"row": rows, "rule": rule, **signals})
+    known = {name: table[name] for name in ("doc_id", "source", "language")}
+    known["bytes"] = pa.array(text_bytes(table["text"]))
+    return whole.filter(pa.array(reason < 0)), pa.table({"row": rows, "rule": rule, **known, **signals})
 
 
 def write_report(task: dict[str, Any], part: PartWriter) -> None:
@@ -346,7 +351,7 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),
