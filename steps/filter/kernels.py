@@ -117,33 +117,6 @@ def _is_open(point):
     )
 
 
-@njit(inline="always")
-def _count_character(row, point, flags):
-    """Adds one character to the columns that need no context."""
-    row[CHARACTERS] += 1
-    if (flags & SPACE) != 0:
-        row[SPACES] += 1
-    if (flags & LETTER) != 0:
-        row[LETTERS] += 1
-    if (flags & UPPER) != 0:
-        row[UPPERS] += 1
-    if (flags & DIGIT) != 0:
-        row[DIGITS] += 1
-    if (flags & PUNCTUATION) != 0:
-        row[PUNCTUATIONS] += 1
-    if (flags & HAN) != 0:
-        row[HANS] += 1
-    if point > 0x7F:
-        if (flags & (LETTER | DIGIT | SPACE | MARK | PUNCTUATION | OTHER_NUMBER)) == 0:
-            row[SPECIALS] += 1
-    elif point > 0x20:
-        row[ASCII] += 1
-    if point == 0x23:
-        row[HASHES] += 1
-    elif point == 0x7B or point == 0x7D:
-        row[CURLY] += 1
-
-
 @njit
 def count_spans(data, start, end, classes):
     """int32[spans, COLUMNS] of lines or sentences: start, end int64[spans] bytes, classes uint16[0x110000].
@@ -156,69 +129,96 @@ def count_spans(data, start, end, classes):
     for span in range(len(start)):
         at, stop = start[span], end[span]
         row = out[span]
-        run, word, dots, inside, first = 0, False, 0, False, True
-        last_mark, last_dots, formula = 0, 0, False
-        stops, leaders, last_cut, last_point, in_words = 0, 0, False, 0, False
+        characters, letters, upper, digits, punctuation, special, spaces = 0, 0, 0, 0, 0, 0, 0
+        han, ascii_, tokens, words, longest, run, curly = 0, 0, 0, 0, 0, 0, 0
+        dots, stops, leaders, bracket, bracketed = 0, 0, 0, 0, 0
+        last_mark, last_dots, last_point = np.int32(0), 0, np.int32(0)
+        first, inside, formula, last_cut, in_words = True, False, False, False, False
         while at < stop:
             point, size = decode(data, at, stop)
             flags = classes[point]
             at += size
-            _count_character(row, point, flags)
+            characters += 1
+            bracket += 1
+            if (flags & (LETTER | DIGIT)) != 0:
+                # most characters: a letter or digit, which ends no sentence and stands in no row of marks
+                letters += (flags & LETTER) != 0
+                upper += (flags & UPPER) != 0
+                digits += (flags & DIGIT) != 0
+                han += (flags & HAN) != 0
+                ascii_ += point <= 0x7F
+                if (flags & IDEOGRAPH) != 0:
+                    tokens += 1
+                    run = 0
+                else:
+                    run += 1
+                    if run == 1:
+                        words += 1
+                    longest = max(longest, run)
+                first, in_words, last_cut = False, True, False
+                dots, stops, leaders, last_dots = 0, 0, 0, 0
+                last_point = last_mark = point
+                continue
+            if (flags & SPACE) != 0:
+                spaces += 1
+                run = 0
+                punctuation += (flags & PUNCTUATION) != 0
+                continue
+            punctuation += (flags & PUNCTUATION) != 0
+            han += (flags & HAN) != 0
+            if point > 0x7F:
+                special += (flags & (MARK | PUNCTUATION | OTHER_NUMBER)) == 0
+            elif point > 0x20:
+                ascii_ += 1
+            row[HASHES] += point == 0x23
+            curly += point == 0x7B or point == 0x7D
             formula = formula or point == 0x24 or point == 0x5C or point == 0x60  # $ \\ `
-            if first and (flags & SPACE) == 0:
+            if first:
                 first = False
-                row[BULLET] = 1 if _is_bullet(point, data[at] if at < stop else 0) else 0
+                row[BULLET] = _is_bullet(point, data[at] if at < stop else 0)
             # 【…】: what opens and closes within the line
             if point == 0x3010:
                 inside, bracket = True, 0
             elif point == 0x3011 and inside:
-                row[LENTICULAR] += bracket
+                bracketed += bracket - 1
                 inside = False
-            elif inside:
-                bracket += 1
             # runs of dots
             if point == 0x2E:
                 dots += 1
-                if dots == 3:
-                    row[ELLIPSES] += 1
+                row[ELLIPSES] += dots == 3
             elif point == 0x2026:
-                if dots < 3:
-                    row[ELLIPSES] += 1
+                row[ELLIPSES] += dots < 3
                 dots = 3
-            elif (flags & SPACE) == 0:
-                dots = 0
+            else:
+                dots, in_words = 0, False
             # cut-offs: exactly three full stops, or one …; behind a letter or digit, so that {...} is none
-            if (flags & SPACE) == 0:
-                if point != 0x2E and point != 0x2026:
-                    in_words = (flags & (LETTER | DIGIT)) != 0
-                stops = stops + 1 if point == 0x2E else 0
-                leaders = leaders + 1 if point == 0x2026 else 0
-                if in_words and (stops == 3 or leaders == 1):
-                    row[CUT_OFFS] += 1
-                elif in_words and (stops == 4 or leaders == 2):
-                    row[CUT_OFFS] -= 1
-                last_point = point
-                if not is_closer(point):
-                    last_mark = point
-                    last_dots = dots
-                    last_cut = stops == 3 or leaders == 1
+            stops = stops + 1 if point == 0x2E else 0
+            leaders = leaders + 1 if point == 0x2026 else 0
+            if in_words and (stops == 3 or leaders == 1):
+                row[CUT_OFFS] += 1
+            elif in_words and (stops == 4 or leaders == 2):
+                row[CUT_OFFS] -= 1
+            last_point = point
+            if not is_closer(point):
+                last_mark, last_dots, last_cut = point, dots, stops == 3 or leaders == 1
             # words and tokens, as steps/text/segment.py cuts them
             if (flags & IDEOGRAPH) != 0:
-                row[TOKENS] += 1
-                run, word = 0, False
-            elif (flags & (SPACE | WIDE_PUNCTUATION)) != 0:
-                run, word = 0, False
+                tokens += 1
+                run = 0
+            elif (flags & WIDE_PUNCTUATION) != 0:
+                run = 0
             else:
-                if not word:
-                    row[TOKENS] += 1
-                    row[WORDS] += 1
-                    word = True
                 run += 1
-                row[LONGEST_WORD] = max(row[LONGEST_WORD], run)
-        if formula:  # braces of a formula or of code in a sentence are no page residue
-            row[CURLY] = 0
-        row[ENDS_ELLIPSIS] = 1 if last_dots >= 3 else 0
-        row[ENDS_SENTENCE] = 1 if is_terminator(last_mark) or _is_colon(last_mark) else 0
+                if run == 1:
+                    words += 1
+                longest = max(longest, run)
+        row[CHARACTERS], row[LETTERS], row[UPPERS], row[DIGITS] = characters, letters, upper, digits
+        row[PUNCTUATIONS], row[SPECIALS], row[SPACES], row[HANS] = punctuation, special, spaces, han
+        row[LONGEST_WORD], row[TOKENS], row[WORDS], row[ASCII] = longest, tokens + words, words, ascii_
+        row[LENTICULAR] = bracketed
+        row[CURLY] = 0 if formula else curly  # braces of a formula or of code are no page residue
+        row[ENDS_ELLIPSIS] = last_dots >= 3
+        row[ENDS_SENTENCE] = is_terminator(last_mark) or _is_colon(last_mark)
         if last_cut:
             row[END] = ENDS_CUT_OFF
         elif _is_open(last_point):
@@ -284,31 +284,18 @@ def blank(data, start, end):
 
 
 @njit
-def count_words(data, offsets, start, end, word, classes):
-    """(words with a letter, words of two or more capitals, characters in words), int64[documents] each.
-
-    Tokens as `steps.text.segment.tokens` gives them; a capital word has letters, all of them capitals.
-    """
+def count_lost(data, offsets):
+    """(U+FFFD, characters), int64[documents] each, of texts as they are."""
     documents = len(offsets) - 1
-    alpha, caps, chars = (
-        np.zeros(documents, np.int64),
-        np.zeros(documents, np.int64),
-        np.zeros(documents, np.int64),
-    )
+    lost, characters = np.zeros(documents, np.int64), np.zeros(documents, np.int64)
     for document in range(documents):
-        for token in range(offsets[document], offsets[document + 1]):
-            if not word[token]:
-                continue
-            letters, uppers, at = 0, 0, start[token]
-            while at < end[token]:
-                point, size = decode(data, at, end[token])
-                at += size
-                chars[document] += 1
-                letters += (classes[point] & LETTER) != 0
-                uppers += (classes[point] & UPPER) != 0
-            alpha[document] += letters > 0
-            caps[document] += letters >= 2 and uppers == letters
-    return alpha, caps, chars
+        count, found = 0, 0
+        for at in range(offsets[document], offsets[document + 1]):
+            count += (data[at] & 0xC0) != 0x80
+        for at in range(offsets[document] + 2, offsets[document + 1]):
+            found += (data[at - 2] == 0xEF) & (data[at - 1] == 0xBF) & (data[at] == 0xBD)
+        lost[document], characters[document] = found, count
+    return lost, characters
 
 
 @njit

@@ -121,7 +121,7 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     document["code_lines"] = _share(
         *(np.bincount(p, minlength=len(offsets) - 1) for p in (whole.parent[code], whole.parent))
     )
-    document["replacement_share"] = _replacement_share(data, offsets)
+    document["replacement_share"] = _share(*k.count_lost(data, offsets))
     document |= _token_signals(prose, offsets, languages, words)
     for name, by_line, by_sentence in _hits(data, lines, sentences, words):
         _add_measure(name, by_line, lines.parent, document, paragraph)
@@ -154,16 +154,6 @@ def set_endings(measured: Measured, gone: np.ndarray, removes: dict[str, np.ndar
     cut, unfinished = k.endings(document, measured.end, tokens, gone, measured.closed, goes)
     measured.sentence["cut_off"] = cut.astype(np.float64)
     measured.sentence["unfinished"] = unfinished.astype(np.float64)
-
-
-def _replacement_share(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """U+FFFD (EF BF BD) / characters of each document, code and line ends included."""
-    lost = np.zeros(len(data) + 1, np.int64)
-    if len(data) > 2:
-        lost[1:-2] = (data[:-2] == 0xEF) & (data[1:-1] == 0xBF) & (data[2:] == 0xBD)
-    characters = np.append(0, (data & 0xC0) != 0x80)
-    counts = (np.cumsum(column)[offsets] for column in (lost, characters))
-    return _share(*(np.diff(count) for count in counts))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -267,30 +257,26 @@ def _token_signals(
     """Signals of words and n-grams."""
     tokens = segment.tokens(data, offsets, classes())
     count = np.diff(tokens.offsets)
-    alpha, caps, chars = k.count_words(data, tokens.offsets, tokens.start, tokens.end, tokens.word, classes())
-    per_document = np.bincount(
-        np.repeat(np.arange(len(count)), count), weights=tokens.word, minlength=len(count)
-    )
-    unique, entropy = ngrams.unique_share_and_entropy(tokens.offsets, tokens.hash)
+    number, alpha, caps, chars = tokens.words.T
+    repeated = ngrams.repetition(tokens.offsets, tokens.hash, tokens.chars)
     different, stops = np.zeros(len(count)), np.zeros(len(count))
     for language, hashes in words.stops.items():
         wanted = np.array([name == language for name in languages], dtype=bool)
         if wanted.any():
             found = k.count_stop_words(tokens.offsets, tokens.hash, hashes, wanted)
             different, stops = different + found[0], stops + found[1]
-    repetition = (tokens.offsets, tokens.hash, tokens.chars)
     return {
-        "mean_word_length": _share(chars, per_document),
-        "alpha_words": np.where(per_document > 0, _share(alpha, per_document), 1.0),
-        "caps_words": _share(caps, per_document),
+        "mean_word_length": _share(chars, number),
+        "alpha_words": np.where(number > 0, _share(alpha, number), 1.0),
+        "caps_words": _share(caps, number),
         "stop_words": different,
         "stop_word_share": _share(stops, count),
-        "unique_tokens": unique,
-        "entropy": entropy,
-        **{f"top_{n}_gram": ngrams.top_ngram_share(*repetition, n) for n in (2, 3, 4)},
+        "unique_tokens": repeated[:, ngrams.UNIQUE],
+        "entropy": repeated[:, ngrams.ENTROPY],
+        **{f"top_{n}_gram": repeated[:, 2 + i] for i, n in enumerate(ngrams.TOP)},
         **{
-            f"duplicate_{n}_gram": ngrams.duplicate_ngram_share(*repetition, n)
-            for n in (5, 6, 7, 8, 9, 10, 13, 16, 20)
+            f"duplicate_{n}_gram": repeated[:, 2 + len(ngrams.TOP) + i]
+            for i, n in enumerate(ngrams.DUPLICATE)
         },
     }
 

@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from steps.text.jit import njit
-from steps.text.unicode_tables import IDEOGRAPH, SPACE, WIDE_PUNCTUATION
+from steps.text.unicode_tables import IDEOGRAPH, LETTER, SPACE, UPPER, WIDE_PUNCTUATION
 
 NEWLINE = 10
+# Columns of Tokens.words: words, those with a letter, capital words, characters in words
+WORDS, LETTER_WORDS, CAPITAL_WORDS, WORD_CHARACTERS = range(4)
 
 
 class Spans(NamedTuple):
@@ -27,14 +29,16 @@ class Spans(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """Tokens of all documents: offsets int64[documents + 1] into start, end (bytes), chars, hash, word."""
+    """Tokens of all documents: offsets int64[documents + 1] into chars and hash; words by document.
+
+    A word is written with letters and spaces; one ideograph is a token and no word. A capital word has at least
+    two letters, all of them capitals.
+    """
 
     offsets: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
     chars: np.ndarray  # int32, length in characters
     hash: np.ndarray  # uint64
-    word: np.ndarray  # bool: a word written with letters and spaces, False for one ideograph
+    words: np.ndarray  # int64[documents, 4]: WORDS, LETTER_WORDS, CAPITAL_WORDS, WORD_CHARACTERS
 
 
 def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,6 +147,18 @@ def is_closer(point):
     )
 
 
+def _steps() -> np.ndarray:
+    """uint8[256] by first byte: how far to the next character, or 0 where the character may end a sentence."""
+    steps = np.ones(256, np.uint8)
+    steps[0xC0:0xE0], steps[0xE0:0xF0], steps[0xF0:] = 2, 3, 4
+    for mark in ".!?\u3002\uff01\uff1f\uff0e\uff61\u2026\uff1b":
+        steps[mark.encode()[0]] = 0
+    return steps
+
+
+STEPS = _steps()
+
+
 @njit
 def _sentences(data, line_start, line_end, classes, parent, start, end):
     count = 0
@@ -150,10 +166,17 @@ def _sentences(data, line_start, line_end, classes, parent, start, end):
         at, stop = line_start[line], line_end[line]
         first = at
         while at < stop:
-            point, size = decode(data, at, stop)
-            at += size
-            if not is_terminator(point) and at < stop:
-                continue
+            step = STEPS[data[at]]
+            if step != 0:
+                at += step
+                if at < stop:
+                    continue
+                at, point = stop, 0
+            else:
+                point, size = decode(data, at, stop)
+                at += size
+                if not is_terminator(point) and at < stop:
+                    continue
             wide = point > 0x7F
             while at < stop:
                 point, size = decode(data, at, stop)
@@ -189,35 +212,42 @@ def sentences(data: np.ndarray, spans: Spans, classes: np.ndarray) -> Spans:
 
 
 @njit
-def _tokens(data, offsets, classes, token_offsets, start, end, chars, hashes, word):
+def _tokens(data, offsets, classes, token_offsets, chars, hashes, words):
     count = 0
     for document in range(len(offsets) - 1):
         token_offsets[document] = count
         at, stop = offsets[document], offsets[document + 1]
-        inside, length = False, 0
+        length, letters, capitals = 0, 0, 0
+        total, lettered, capital, characters = 0, 0, 0, 0
         value = np.uint64(0)
-        while at < stop:
-            point, size = decode(data, at, stop)
-            flags = classes[point]
-            single = (flags & IDEOGRAPH) != 0
-            gap = (flags & (SPACE | WIDE_PUNCTUATION)) != 0
-            if inside and (single or gap):
-                end[count - 1], chars[count - 1], hashes[count - 1] = at, length, mix(value)
-                inside = False
-            if single:
-                start[count], end[count], chars[count], word[count] = at, at + size, 1, False
-                hashes[count] = mix(np.uint64(point))
-                count += 1
-            elif not gap:
-                if not inside:
-                    start[count], word[count] = at, True
-                    count += 1
-                    inside, length, value = True, 0, np.uint64(0x9E3779B97F4A7C15)
-                length += 1
-                value = (value ^ np.uint64(point)) * np.uint64(0x100000001B3)
+        while at <= stop:  # once more at the end, to close the last word
+            if at == stop:
+                point, size, flags = np.int32(0x20), 1, SPACE
+            else:
+                point, size = decode(data, at, stop)
+                flags = classes[point]
             at += size
-        if inside:
-            end[count - 1], chars[count - 1], hashes[count - 1] = stop, length, mix(value)
+            if (flags & (IDEOGRAPH | SPACE | WIDE_PUNCTUATION)) == 0:
+                if length == 0:
+                    value = np.uint64(0x9E3779B97F4A7C15)
+                length += 1
+                letters += (flags & LETTER) != 0
+                capitals += (flags & UPPER) != 0
+                value = (value ^ np.uint64(point)) * np.uint64(0x100000001B3)
+                continue
+            if length > 0:
+                chars[count], hashes[count] = length, mix(value)
+                count += 1
+                total += 1
+                lettered += letters > 0
+                capital += letters >= 2 and capitals == letters
+                characters += length
+                length, letters, capitals = 0, 0, 0
+            if (flags & IDEOGRAPH) != 0:
+                chars[count], hashes[count] = 1, mix(np.uint64(point))
+                count += 1
+        words[document, WORDS], words[document, LETTER_WORDS] = total, lettered
+        words[document, CAPITAL_WORDS], words[document, WORD_CHARACTERS] = capital, characters
     token_offsets[len(offsets) - 1] = count
     return count
 
@@ -232,27 +262,6 @@ def mix(value):
     return value ^ (value >> np.uint64(31))
 
 
-@njit
-def _count_tokens(data, offsets, classes):
-    count = 0
-    for document in range(len(offsets) - 1):
-        at, stop = offsets[document], offsets[document + 1]
-        inside = False
-        while at < stop:
-            point, size = decode(data, at, stop)
-            flags = classes[point]
-            if (flags & IDEOGRAPH) != 0:
-                count += 1
-                inside = False
-            elif (flags & (SPACE | WIDE_PUNCTUATION)) != 0:
-                inside = False
-            elif not inside:
-                count += 1
-                inside = True
-            at += size
-    return count
-
-
 def tokens(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Tokens:
     """Tokens of every document: one per ideograph (Han, kana), else runs of characters between spaces.
 
@@ -260,12 +269,14 @@ def tokens(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Tokens
     whitespace words; wide punctuation (full-width, ideographic, dashes, curly double quotes) is no token.
     The hash depends on the characters alone.
     """
-    size = _count_tokens(data, offsets, classes)
+    size = int(np.count_nonzero((data & 0xC0) != 0x80)) + len(
+        offsets
+    )  # characters; untouched pages cost nothing
     token_offsets = np.empty(len(offsets), np.int64)
-    start, end = np.empty(size, np.int64), np.empty(size, np.int64)
-    chars, hashes, word = np.empty(size, np.int32), np.empty(size, np.uint64), np.empty(size, np.bool_)
-    _tokens(data, offsets, classes, token_offsets, start, end, chars, hashes, word)
-    return Tokens(token_offsets, start, end, chars, hashes, word)
+    chars, hashes = np.empty(size, np.int32), np.empty(size, np.uint64)
+    words = np.empty((len(offsets) - 1, 4), np.int64)
+    count = _tokens(data, offsets, classes, token_offsets, chars, hashes, words)
+    return Tokens(token_offsets, chars[:count], hashes[:count], words)
 
 
 @njit

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -111,23 +112,32 @@ def slow_tokens(text: str) -> list[str]:
     return out + ([run] if run else [])
 
 
-def tokens_of(texts: list[str]) -> tuple[segment.Tokens, list[list[str]]]:
-    data, offsets = cut(texts)
-    found = segment.tokens(data, offsets, FLAGS)
-    words = [data[a:b].tobytes().decode() for a, b in zip(found.start, found.end, strict=True)]
-    return found, [words[a:b] for a, b in zip(found.offsets[:-1], found.offsets[1:], strict=True)]
+def tokens_of(texts: list[str]) -> segment.Tokens:
+    return segment.tokens(*cut(texts), FLAGS)
 
 
 @given(TEXTS)
 @settings(max_examples=300, deadline=None)
 def test_tokens_equal_the_slow_ones_and_hash_by_content(texts: list[str]) -> None:
-    found, words = tokens_of(texts)
-    assert words == [slow_tokens(text) for text in texts]
+    found, words = tokens_of(texts), [slow_tokens(text) for text in texts]
+    assert np.diff(found.offsets).tolist() == [len(document) for document in words]
     flat = [word for document in words for word in document]
     assert found.chars.tolist() == [len(word) for word in flat]
     hashes = found.hash.tolist()
     assert len(set(hashes)) == len(set(flat))
     assert len(set(zip(hashes, flat, strict=True))) == len(set(flat))
+
+
+@given(TEXTS)
+@settings(max_examples=300, deadline=None)
+def test_words_are_counted_as_one_counts_them(texts: list[str]) -> None:
+    expected = []
+    for text in texts:
+        words = [token for token in slow_tokens(text) if not is_(token[0], u.IDEOGRAPH)]
+        letters = [[c for c in word if is_(c, u.LETTER)] for word in words]
+        capital = [len(own) >= 2 and all(is_(c, u.UPPER) for c in own) for own in letters]
+        expected.append([len(words), sum(map(bool, letters)), sum(capital), sum(map(len, words))])
+    assert tokens_of(texts).words.tolist() == expected
 
 
 def slow_duplicates(words: list[str], n: int) -> float:
@@ -154,29 +164,24 @@ def slow_top(words: list[str], n: int) -> float:
     return most * longest / len("".join(words))
 
 
-@given(
-    st.lists(st.text(st.sampled_from("ab 中文"), max_size=80), max_size=4),
-    st.integers(2, 6),
-)
+@given(st.lists(st.text(st.sampled_from("ab 中文"), max_size=120), max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_repetition_equals_the_slow_counts(texts: list[str], n: int) -> None:
-    found, words = tokens_of(texts)
-    repetition = (found.offsets, found.hash, found.chars)
-    assert ngrams.duplicate_ngram_share(*repetition, n).tolist() == pytest.approx(
-        [slow_duplicates(w, n) for w in words]
-    )
-    assert ngrams.top_ngram_share(*repetition, n).tolist() == pytest.approx([slow_top(w, n) for w in words])
-    share, entropy = ngrams.unique_share_and_entropy(found.offsets, found.hash)
-    assert share.tolist() == pytest.approx([len(set(w)) / max(1, len(w)) for w in words])
+def test_repetition_equals_the_slow_counts(texts: list[str]) -> None:
+    found, words = tokens_of(texts), [slow_tokens(text) for text in texts]
+    repetition = ngrams.repetition(found.offsets, found.hash, found.chars)
+    columns = dict(zip(ngrams.COLUMNS, repetition.T.tolist(), strict=True))
+    for n in ngrams.DUPLICATE:
+        assert columns[f"duplicate_{n}"] == pytest.approx([slow_duplicates(w, n) for w in words]), n
+    for n in ngrams.TOP:
+        assert columns[f"top_{n}"] == pytest.approx([slow_top(w, n) for w in words]), n
+    assert columns["unique"] == pytest.approx([len(set(w)) / max(1, len(w)) for w in words])
     slow = [-sum(c / len(w) * math.log(c / len(w)) for c in Counter(w).values()) for w in words]
-    assert entropy.tolist() == pytest.approx(slow)
+    assert columns["entropy"] == pytest.approx(slow)
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=12), max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_first_occurrence_is_within_the_document(documents: list[list[int]]) -> None:
-    import numpy as np
-
     flat = np.array([v for d in documents for v in d], np.uint64)
     offsets = np.concatenate([[0], np.cumsum([len(d) for d in documents])]).astype(np.int64)
     expected, at = [], 0
@@ -197,8 +202,6 @@ def test_a_sliced_column_and_nulls_are_read_right() -> None:
 
 
 def test_a_broken_sequence_at_the_end_is_not_read_past() -> None:
-    import numpy as np
-
     data = np.frombuffer("a中".encode()[:-1], np.uint8)
     found = segment.tokens(data, np.array([0, len(data)], np.int64), FLAGS)
-    assert found.end.tolist() == [len(data)]
+    assert found.chars.tolist() == [2] and found.offsets.tolist() == [0, 1]
