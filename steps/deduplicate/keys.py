@@ -14,8 +14,9 @@ from steps.core.digest import json_digest
 from steps.core.document import text_bytes
 from steps.core.errors import DataError
 from steps.deduplicate.config import Config
-from steps.text.hashing import Words, hash128, mostly_ideographs, simhash64, strip_texts, words
+from steps.text.hashing import Words, hash128, mostly_ideographs, strip_texts, words
 from steps.text.segment import text_buffers
+from steps.text.simhash import new_cache, simhash64
 from steps.text.unicode_tables import classes
 
 VERSION = (
@@ -38,7 +39,7 @@ SCHEMA = pa.schema(
 QUALITY = "quality"
 RANKS = {"high": 0, "medium": 1}
 LOWEST_RANK = 2  # low, unscored, and every document of a corpus without the signal
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 1 << 20  # so that the tokens' arrays stay in the cache, and in the memory allocator's hands
 _URL = (
     r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<host>[^/?#]*)(?P<path>[^?#]*)"
     r"(?P<query>\?[^#]*)?(?P<fragment>#.*)?$"
@@ -65,7 +66,8 @@ def document_keys(documents: pa.Table, config: Config) -> pa.Table:
     url = np.zeros((documents.num_rows, 2), np.uint64)
     present = text_bytes(urls) > 0
     url[present] = hash128(*text_buffers(urls.filter(pa.array(present))))
-    parts = [_text_keys(batch, config) for batch in _batches(documents["text"])]
+    cache = new_cache()
+    parts = [_text_keys(batch, config, cache) for batch in _batches(documents["text"])]
     text, simhash, features = (
         np.concatenate(column) if parts else np.zeros(shape, kind)
         for column, shape, kind in zip(
@@ -162,7 +164,9 @@ def _batches(texts: pa.ChunkedArray) -> list[pa.ChunkedArray]:
     return [texts.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
 
 
-def _text_keys(texts: pa.ChunkedArray, config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _text_keys(
+    texts: pa.ChunkedArray, config: Config, cache: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(uint64[n, 2] hash of the stripped text, uint64[n] fingerprint, int64[n] features)."""
     table = classes()
     data, offsets = text_buffers(texts)
@@ -173,11 +177,13 @@ def _text_keys(texts: pa.ChunkedArray, config: Config) -> tuple[np.ndarray, np.n
     keys[short] = hash128(*text_buffers(whole), seed=1)
     keys[short[text_bytes(whole) == 0]] = 0
     tokens = words(data, offsets, table)
-    simhash, features = fingerprints(tokens, config)
+    simhash, features = fingerprints(tokens, config, cache)
     return keys, simhash, features
 
 
-def fingerprints(tokens: Words, config: Config) -> tuple[np.ndarray, np.ndarray]:
+def fingerprints(
+    tokens: Words, config: Config, cache: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(uint64[n] SimHash, int64[n] features), by the settings for the script that most of each text is in."""
     ideographs = mostly_ideographs(tokens.offsets, tokens.ideograph)
     return simhash64(
@@ -185,4 +191,5 @@ def fingerprints(tokens: Words, config: Config) -> tuple[np.ndarray, np.ndarray]
         np.where(ideographs, config.ideograph_gram, config.word_gram),
         np.where(ideographs, config.ideograph_weight == "once", config.word_weight == "once"),
         np.where(ideographs, config.ideograph_shortest, config.word_shortest),
+        cache,
     )

@@ -1,4 +1,4 @@
-"""Hashes of texts for comparing them: stripped text, 128-bit content hashes, SimHash fingerprints, n-gram sets.
+"""Hashes of texts for comparing them: stripped text, 128-bit content hashes, tokens, n-gram sets.
 
 A batch is `data` (uint8, UTF-8, all texts one after the other) and `offsets` (int64[n + 1]), as
 `segment.text_buffers` gives it. Kernels are compiled; nothing loops in Python over characters or words.
@@ -17,8 +17,8 @@ from steps.text.segment import decode, mix
 from steps.text.unicode_tables import DIGIT, IDEOGRAPH, LETTER, MARK, OTHER_NUMBER
 
 CONTENT = np.uint16(LETTER | DIGIT | OTHER_NUMBER | MARK | IDEOGRAPH)
+WORD_SEED = np.uint64(0x9E3779B97F4A7C15)
 FOLD_LIMIT = 0x600  # Latin, Greek, Cyrillic, Armenian: the cased scripts of the first 1536 code points
-CACHE_SLOTS = 1 << 16  # n-gram → MD5 cache of one kernel call: 1 MiB, stays in L2
 
 
 class Words(NamedTuple):
@@ -46,6 +46,12 @@ def fold_table() -> np.ndarray:
     return table
 
 
+@functools.cache
+def _ascii_words() -> np.ndarray:
+    """uint8[128]: the lower-case letter or the digit that a byte stands for; 0 where it is neither."""
+    return np.array([ord(chr(b).lower()) if chr(b).isalnum() else 0 for b in range(128)], np.uint8)
+
+
 @njit(inline="always")
 def _is_content(point, classes):
     """Letters, digits, numbers and marks; not variation selectors and the keycap, which belong to emoji."""
@@ -55,25 +61,39 @@ def _is_content(point, classes):
 
 
 @njit
-def strip_texts(data, offsets, classes):
-    """(bytes uint8[], offsets int64[n + 1], characters int64[n]): texts without punctuation, symbols, emoji,
-    control characters and space. Case stays."""
-    out = np.empty(len(data), np.uint8)
-    out_offsets = np.zeros(len(offsets), np.int64)
-    chars = np.zeros(len(offsets) - 1, np.int64)
+def _strip(data, offsets, classes, ascii_words, out, out_offsets, chars):
     to = 0
     for document in range(len(offsets) - 1):
         at, stop = offsets[document], offsets[document + 1]
+        count = 0
         while at < stop:
+            if data[at] < 0x80:
+                if ascii_words[data[at]] != 0:
+                    out[to] = data[at]
+                    to += 1
+                    count += 1
+                at += 1
+                continue
             point, size = decode(data, at, stop)
             if _is_content(point, classes):
                 for i in range(at, at + size):
                     out[to] = data[i]
                     to += 1
-                chars[document] += 1
+                count += 1
             at += size
-        out_offsets[document + 1] = to
-    return out[:to], out_offsets, chars
+        chars[document], out_offsets[document + 1] = count, to
+    return to
+
+
+def strip_texts(
+    data: np.ndarray, offsets: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(bytes uint8[], offsets int64[n + 1], characters int64[n]): texts without punctuation, symbols, emoji,
+    control characters and space. Case stays."""
+    out, out_offsets = np.empty(len(data), np.uint8), np.zeros(len(offsets), np.int64)
+    chars = np.zeros(len(offsets) - 1, np.int64)
+    size = _strip(data, offsets, classes, _ascii_words(), out, out_offsets, chars)
+    return out[:size], out_offsets, chars
 
 
 def hash128(data: np.ndarray, offsets: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -86,31 +106,60 @@ def hash128(data: np.ndarray, offsets: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
+@njit(inline="always")
+def _extend(value, point):
+    return (value ^ np.uint64(point)) * np.uint64(0x100000001B3)
+
+
+@njit(inline="always")
+def _copy_lower(data, at, size, point, fold, out):
+    """Copy a character of several bytes in lower case; returns its code point."""
+    if point < FOLD_LIMIT and fold[point] != point:
+        point = fold[point]
+        out[at], out[at + 1] = np.uint8(0xC0 | (point >> 6)), np.uint8(0x80 | (point & 0x3F))
+        return point
+    for i in range(at, at + size):
+        out[i] = data[i]
+    return point
+
+
 @njit
-def _words(data, offsets, classes, fold, out, token_offsets, start, end, hashes, ideograph):
+def _words(data, offsets, classes, ascii_words, fold, out, token_offsets, start, end, hashes, ideograph):
     count = 0
     for document in range(len(offsets) - 1):
         token_offsets[document] = count
         at, stop = offsets[document], offsets[document + 1]
-        inside = False
-        value = np.uint64(0)
+        inside, value = False, np.uint64(0)
         while at < stop:
-            point, size = decode(data, at, stop)
-            single = (classes[point] & IDEOGRAPH) != 0
-            content = _is_content(point, classes)
+            single, content, size = False, False, 1
+            if data[at] < 0x80:
+                begin, state = at, value if inside else WORD_SEED
+                while at < stop and data[at] < 0x80 and ascii_words[data[at]] != 0:
+                    out[at] = ascii_words[data[at]]
+                    state = _extend(state, out[at])
+                    at += 1
+                if at > begin:
+                    if not inside:
+                        start[count], ideograph[count], inside = begin, False, True
+                    value = state
+                    continue
+            else:
+                point, size = decode(data, at, stop)
+                single = (classes[point] & IDEOGRAPH) != 0
+                if single and size == 3 and not inside:
+                    out[at], out[at + 1], out[at + 2] = data[at], data[at + 1], data[at + 2]
+                    start[count], end[count], ideograph[count] = at, at + 3, True
+                    hashes[count] = mix(np.uint64(point) + np.uint64(1))
+                    count += 1
+                    at += 3
+                    continue
+                content = _is_content(point, classes)
             if inside and (single or not content):
-                end[count - 1], hashes[count - 1] = at, mix(value)
+                end[count], hashes[count] = at, mix(value)
+                count += 1
                 inside = False
             if content:
-                for i in range(at, at + size):
-                    out[i] = data[i]
-                if point < FOLD_LIMIT and fold[point] != point:
-                    point = fold[point]
-                    if size == 1:
-                        out[at] = np.uint8(point)
-                    else:
-                        out[at] = np.uint8(0xC0 | (point >> 6))
-                        out[at + 1] = np.uint8(0x80 | (point & 0x3F))
+                point = _copy_lower(data, at, size, point, fold, out)
                 if single:
                     start[count], end[count], ideograph[count] = at, at + size, True
                     hashes[count] = mix(np.uint64(point) + np.uint64(1))
@@ -118,12 +167,12 @@ def _words(data, offsets, classes, fold, out, token_offsets, start, end, hashes,
                 else:
                     if not inside:
                         start[count], ideograph[count] = at, False
-                        count += 1
-                        inside, value = True, np.uint64(0x9E3779B97F4A7C15)
-                    value = (value ^ np.uint64(point)) * np.uint64(0x100000001B3)
+                        inside, value = True, WORD_SEED
+                    value = _extend(value, point)
             at += size
         if inside:
-            end[count - 1], hashes[count - 1] = stop, mix(value)
+            end[count], hashes[count] = stop, mix(value)
+            count += 1
     token_offsets[len(offsets) - 1] = count
     return count
 
@@ -135,7 +184,19 @@ def words(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Words:
     token_offsets = np.empty(len(offsets), np.int64)
     start, end = np.empty(size, np.int64), np.empty(size, np.int64)
     hashes, ideograph = np.empty(size, np.uint64), np.empty(size, np.bool_)
-    count = _words(data, offsets, classes, fold_table(), out, token_offsets, start, end, hashes, ideograph)
+    count = _words(
+        data,
+        offsets,
+        classes,
+        _ascii_words(),
+        fold_table(),
+        out,
+        token_offsets,
+        start,
+        end,
+        hashes,
+        ideograph,
+    )
     # views: the buffers are sized for one token per byte, but pages that were never touched take no memory
     return Words(out, token_offsets, start[:count], end[:count], hashes[:count], ideograph[:count])
 
@@ -153,218 +214,13 @@ def mostly_ideographs(token_offsets, ideograph):
 
 
 @njit(inline="always")
-def _gram_hash(hashes, at, n):
+def gram_hash(hashes, at, n):
+    """uint64 hash of the n tokens from ``at``; never 0."""
     value = np.uint64(n)
     for i in range(at, at + n):
         value = (value ^ hashes[i]) * np.uint64(0x9E3779B97F4A7C15)
         value ^= value >> np.uint64(29)
-    return mix(value)
-
-
-_SHIFT = np.array(
-    [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]], np.uint32
-)  # RFC 1321, section 3.4
-_SINE = np.array([int(abs(np.sin(i + 1)) * 2**32) & 0xFFFFFFFF for i in range(64)], np.uint32)
-
-
-@njit(inline="always")
-def _swap32(x):
-    x = np.uint32(x)
-    return np.uint64(
-        ((x & np.uint32(0xFF)) << np.uint32(24))
-        | ((x & np.uint32(0xFF00)) << np.uint32(8))
-        | ((x >> np.uint32(8)) & np.uint32(0xFF00))
-        | (x >> np.uint32(24))
-    ) & np.uint64(0xFFFFFFFF)
-
-
-@njit(inline="always")
-def _turn(f, a, b, sine, word, shift):
-    total = np.uint32(f + a + sine + word)
-    return np.uint32(b + np.uint32((total << shift) | (total >> np.uint32(np.uint32(32) - shift))))
-
-
-@njit
-def _md5_low(block, length):
-    """The last 8 bytes, big-endian, of the MD5 of block[:length]. block is scratch with 72 bytes of room."""
-    padded = ((length + 8) // 64 + 1) * 64
-    block[length] = 0x80
-    for i in range(length + 1, padded):
-        block[i] = 0
-    bits = np.uint64(length * 8)
-    for i in range(8):
-        block[padded - 8 + i] = np.uint8((bits >> np.uint64(8 * i)) & np.uint64(0xFF))
-    words32 = block[:padded].view(np.uint32)  # little-endian machines only, as every supported one
-    a0, b0, c0, d0 = (
-        np.uint32(0x67452301),
-        np.uint32(0xEFCDAB89),
-        np.uint32(0x98BADCFE),
-        np.uint32(0x10325476),
-    )
-    for first in range(0, padded // 4, 16):
-        a, b, c, d = a0, b0, c0, d0
-        for i in range(16):
-            f = np.uint32((b & c) | (~b & d))
-            a, d, c, b = d, c, b, _turn(f, a, b, _SINE[i], words32[first + i], _SHIFT[0, i & 3])
-        for i in range(16):
-            f = np.uint32((d & b) | (~d & c))
-            a, d, c, b = (
-                d,
-                c,
-                b,
-                _turn(f, a, b, _SINE[16 + i], words32[first + ((5 * i + 1) & 15)], _SHIFT[1, i & 3]),
-            )
-        for i in range(16):
-            f = np.uint32(b ^ c ^ d)
-            a, d, c, b = (
-                d,
-                c,
-                b,
-                _turn(f, a, b, _SINE[32 + i], words32[first + ((3 * i + 5) & 15)], _SHIFT[2, i & 3]),
-            )
-        for i in range(16):
-            f = np.uint32(c ^ (b | ~d))
-            a, d, c, b = (
-                d,
-                c,
-                b,
-                _turn(f, a, b, _SINE[48 + i], words32[first + ((7 * i) & 15)], _SHIFT[3, i & 3]),
-            )
-        a0, b0, c0, d0 = np.uint32(a0 + a), np.uint32(b0 + b), np.uint32(c0 + c), np.uint32(d0 + d)
-    return (_swap32(c0) << np.uint64(32)) | _swap32(d0)
-
-
-@njit
-def _feature_bytes(data, start, end, ideograph, at, n, block):
-    """Write the n-gram's UTF-8 to block, a space between two words; returns (length, block big enough)."""
-    length = 0
-    for i in range(at, at + n):
-        length += end[i] - start[i] + 1
-    if length + 72 > len(block):
-        block = np.empty(2 * (length + 72) // 8 * 8, np.uint8)
-    length = 0
-    for i in range(at, at + n):
-        if i > at and not ideograph[i] and not ideograph[i - 1]:
-            block[length] = 0x20
-            length += 1
-        for j in range(start[i], end[i]):
-            block[length] = data[j]
-            length += 1
-    return length, block
-
-
-@njit
-def _flush(planes, sums):
-    for bit in range(64):
-        for j in range(8):
-            sums[bit] += ((planes[j] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(j)
-    planes[:] = 0
-
-
-@njit
-def _set_size(offsets, sizes, shortest, once):
-    """A power of two of slots for the distinct features of the largest document that needs a set."""
-    most = 8
-    for document in range(len(sizes)):
-        if once[document]:
-            lengths = sizes[document] - shortest[document] + 1
-            most = max(most, lengths * (offsets[document + 1] - offsets[document]))
-    slots = 16
-    while slots < 2 * most:
-        slots *= 2
-    return slots
-
-
-@njit(inline="always")
-def _seen(key, document, seen, stamp):
-    """Whether this document had the key; notes it. A stamp of another document is a free slot."""
-    mask = len(seen) - 1
-    slot = np.int64(key & np.uint64(mask))
-    while stamp[slot] == document and seen[slot] != key:
-        slot = (slot + 1) & mask
-    if stamp[slot] == document:
-        return True
-    stamp[slot], seen[slot] = document, key
-    return False
-
-
-@njit(inline="always")
-def _add(planes, value, weight):
-    """Add ``weight`` (below 256) for each set bit of ``value``: eight bit-planes count all 64 bits at once."""
-    start = 0
-    while weight > 0:
-        if weight & 1:
-            carry, plane = value, start
-            while carry != 0:
-                both = planes[plane] & carry
-                planes[plane] ^= carry
-                carry = both
-                plane += 1
-        weight >>= 1
-        start += 1
-
-
-@njit
-def _simhash(data, offsets, start, end, hashes, ideograph, sizes, shortest, once, out, features):
-    cache_key, cache_value = np.zeros(CACHE_SLOTS, np.uint64), np.zeros(CACHE_SLOTS, np.uint64)
-    slots = _set_size(offsets, sizes, shortest, once)
-    seen, stamp = np.zeros(slots, np.uint64), np.full(slots, -1, np.int64)
-    block = np.empty(512, np.uint8)
-    planes, sums = np.zeros(8, np.uint64), np.zeros(64, np.uint64)
-    for document in range(len(out)):
-        count, total, pending = 0, np.uint64(0), 0
-        sums[:] = 0
-        for n in range(shortest[document], sizes[document] + 1):
-            weight = sizes[document] + 1 - n
-            for at in range(offsets[document], offsets[document + 1] - n + 1):
-                key = _gram_hash(hashes, at, n)
-                if once[document] and _seen(key, document, seen, stamp):
-                    continue
-                slot = np.int64(key & np.uint64(CACHE_SLOTS - 1))
-                if cache_key[slot] != key or key == 0:
-                    length, block = _feature_bytes(data, start, end, ideograph, at, n, block)
-                    cache_key[slot], cache_value[slot] = key, _md5_low(block, length)
-                if pending + weight > 255:
-                    _flush(planes, sums)
-                    pending = 0
-                _add(planes, cache_value[slot], weight)
-                pending += weight
-                total += np.uint64(weight)
-                count += 1
-        _flush(planes, sums)
-        value = np.uint64(0)
-        for bit in range(64):
-            if sums[bit] * np.uint64(2) > total:
-                value |= np.uint64(1) << np.uint64(bit)
-        out[document], features[document] = value, count
-
-
-def simhash64(
-    tokens: Words, sizes: np.ndarray, once: np.ndarray, shortest: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """(uint64[n] fingerprints, int64[n] features): SimHash (Charikar 2002) over token n-grams.
-
-    A document's features are its n-grams of ``shortest`` (default: ``sizes``) to ``sizes`` tokens (int64[n] each, at
-    most 8), as lower-cased UTF-8 with a space between two words. One weighs ``size + 1 - tokens``, as often as it
-    occurs, or only once where ``once`` (bool[n]) says so. Equal to ``simhash.Simhash({feature: weight}).value`` of the
-    `simhash` package 2.1.2: MD5's last 64 bits, and a bit is set if more than half of the weight has it. A document
-    with fewer tokens than the shortest n-gram has 0 features and the meaningless fingerprint 0: leave it out.
-    """
-    out, features = np.zeros(len(sizes), np.uint64), np.zeros(len(sizes), np.int64)
-    _simhash(
-        tokens.data,
-        tokens.offsets,
-        tokens.start,
-        tokens.end,
-        tokens.hash,
-        tokens.ideograph,
-        sizes,
-        sizes if shortest is None else shortest,
-        once,
-        out,
-        features,
-    )
-    return out, features
+    return max(mix(value), np.uint64(1))
 
 
 @njit
@@ -379,7 +235,7 @@ def gram_sets(token_offsets, hashes, sizes):
         if stop > first:
             grams = np.empty(stop - first, np.uint64)
             for at in range(first, stop):
-                grams[at - first] = _gram_hash(hashes, at, n)
+                grams[at - first] = gram_hash(hashes, at, n)
             grams.sort()
             for i in range(len(grams)):
                 if i == 0 or grams[i] != grams[i - 1]:

@@ -19,11 +19,11 @@ from steps.text.hashing import (
     jaccard,
     mostly_ideographs,
     popcount,
-    simhash64,
     strip_texts,
     words,
 )
 from steps.text.segment import text_buffers
+from steps.text.simhash import simhash64
 from steps.text.unicode_tables import classes
 from tests.steps.deduplicate.oracle import TOKEN, grams
 
