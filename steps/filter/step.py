@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus, CorpusShard
 from steps.core.document import SCHEMA, text_bytes
 from steps.core.errors import DataError, StepError
 from steps.core.parts import PartResult
-from steps.core.source import SourceListing
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.filter.config import Config
 from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT
+from steps.filter.page import report
 from steps.filter.report import merge_effects, rule_effects, rule_table
 from steps.filter.rules import Edits, applies, edits_of, first_rule, judge_documents, judge_spans, rebuild
 from steps.filter.signals import Measured, compile_words, measure, set_endings
-from steps.report.page import stage_report
+from steps.filter.stored import source_kinds
 
 BATCH_BYTES = 8 << 20  # text measured at once; tokens and signals take about 25 times that
 COLUMNS = SCHEMA.names
@@ -44,17 +43,6 @@ def run(ctx: StepContext) -> None:
             ctx.metric(f"corpus/rule_documents_{record['rule']}", record["documents"])
         if record["spans"]:
             ctx.metric(f"corpus/rule_spans_{record['rule']}", record["spans"])
-
-
-def source_kinds(artifact: Artifact) -> dict[str, str]:
-    """Kind by source name, from the source listing that the corpus was made from; empty without one."""
-    current = artifact
-    while True:
-        if current.has_input("source"):
-            return {source.name: source.kind for source in SourceListing.of(current.input("source")).sources}
-        if not current.has_input("corpus"):
-            return {}
-        current = current.input("corpus")
 
 
 def raise_on_wipe_out(config: Config, parts: list[PartResult], effects: dict[str, Any]) -> None:
@@ -357,5 +345,5 @@ STEP = Step(
     inputs=(Input("corpus"),),
     libraries=("numba",),
     makes="corpus",
-    report=stage_report,
+    report=report,
 )
