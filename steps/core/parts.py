@@ -7,6 +7,7 @@ part that has a marker and does the rest.
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -220,6 +221,26 @@ class PartWriter:
         )
         self._raw.append(None if raw is None else raw[:QUARANTINE_RAW_LIMIT])
         self.count.add_quarantined(reason, source, language, 1, bytes)
+
+    def remember(self, name: str, value: Any) -> Any:
+        """Keep what this attempt met outside (a kill by clock or memory, an answer) for every later attempt at the
+        part; gives the value that was kept first.
+        """
+        key = f"{self._memory()}{name}.json"
+        if self.store.create(key, canonical_json(value)):
+            return value
+        return json.loads(self.store.get(key))
+
+    def remembered(self) -> dict[str, Any]:
+        """What attempts at this part remembered, by name."""
+        prefix = self._memory()
+        return {
+            info.key.removeprefix(prefix).removesuffix(".json"): json.loads(self.store.get(info.key))
+            for info in self.store.list(prefix)
+        }
+
+    def _memory(self) -> str:
+        return f"{marker_key(self._work.folder, self._work.phase, self._work.number).removesuffix('.json')}/"
 
     def finish(self, result: Any) -> PartMarker:
         """Upload ledger and quarantine and return the part's marker."""

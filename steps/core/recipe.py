@@ -23,7 +23,8 @@ class RecipeSource(SourceSettings):
 
     uri: str = Field(
         description="Where the objects lie: s3://…, file:///… or a path; a folder (ending in /), a file, or a pattern "
-        "in the last part; {dump} and {inbox} are filled in."
+        "in the last part; https://… of an object or of a list of objects; commoncrawl://DUMP?kind=wet&files=40; "
+        "{dump} and {inbox} are filled in."
     )
 
     def settings(self) -> SourceSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,8 @@ from steps.core.errors import DataError
 from steps.core.store import ObjectMissing, open_store
 
 OBJECTS_FILE = "objects.json"
+REMOTE = ("http://", "https://")
+_RANGE = 16 << 20
 Kind = Literal["web", "reference", "code", "math", "law", "supervised"]
 
 
@@ -33,19 +36,25 @@ class SourceSettings(BaseModel):
     task: str = Field("", description="Task type of supervised records without a task field.")
     fields: dict[str, str] = Field(
         default_factory=dict,
-        description="Record fields by document column: text, url, title, prompt, response, task, language.",
+        description="Record fields by document column: text, url, title, language, prompt, response, task, "
+        "messages.",
     )
 
 
 class SourceObject(BaseModel):
-    """One raw file of a source, named relative to the source's place and fixed by size and sha256."""
+    """One raw file of a source, named relative to the source's place and fixed by size and sha256.
+
+    An HTTP object has a ``version`` (its entity tag or modification date) instead of a sha256, which is known only
+    after ingest has fetched it; one whose server names no version is read at planning to fix its sha256.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     source: str
     key: str
     bytes: int
-    sha256: str
+    sha256: str = ""
+    version: str = ""
 
 
 class SourceListing(BaseModel):
@@ -69,18 +78,53 @@ def fetch_object(item: SourceObject, locations: Mapping[str, str], directory: Pa
 
     ``locations`` maps source names to URIs. Raises DataError if the object is gone or has changed.
     """
-    if item.source not in locations:
-        raise DataError(
-            f"source {item.source}: its place is not known; run `tokenmill plan` for this run again"
-        )
-    base = locations[item.source].rstrip("/")
-    path = directory / f"{item.sha256[:16]}-{Path(item.key).name}"
-    try:
-        open_store(base).download(item.key, path)
-    except ObjectMissing:
-        raise DataError(f"source {item.source}: {base}/{item.key} is gone since it was planned") from None
-    if file_digest(path) != item.sha256:
+    base = _place(item, locations)
+    path = directory / f"{len(os.listdir(directory)):05d}-{Path(item.key).name[-100:]}"
+    if base.startswith(REMOTE):
+        from steps.core.remote import download, join  # ssl and email: not for those who read a store
+
+        download(join(base, item.key), path, size=item.bytes, version=item.version)
+    else:
+        try:
+            open_store(base).download(item.key, path)
+        except ObjectMissing:
+            raise DataError(f"source {item.source}: {base}/{item.key} is gone since it was planned") from None
+    if item.sha256 and file_digest(path) != item.sha256:
         raise DataError(
             f"source {item.source}: {base}/{item.key} has changed since it was planned; plan a new run"
         )
     return path
+
+
+def fetch_piece(
+    item: SourceObject, locations: Mapping[str, str], directory: Path, start: int, end: int, sha256: str
+) -> Path:
+    """Bytes ``start`` to ``end`` of a raw object as a file, checked against the ``sha256`` that they had before.
+
+    Raises DataError if the object is gone or has changed.
+    """
+    base = _place(item, locations)
+    path = directory / f"{len(os.listdir(directory)):05d}-{Path(item.key).name[-100:]}"
+    if base.startswith(REMOTE):
+        from steps.core.remote import download, join
+
+        download(join(base, item.key), path, size=item.bytes, version=item.version, start=start, end=end)
+    else:
+        store = open_store(base)
+        with path.open("wb") as file:
+            for place in range(start, end, _RANGE):
+                file.write(store.get_range(item.key, place, min(_RANGE, end - place)))
+    if file_digest(path) != sha256:
+        raise DataError(
+            f"source {item.source}: {base}/{item.key} has changed since it was planned; plan a new run"
+        )
+    return path
+
+
+def _place(item: SourceObject, locations: Mapping[str, str]) -> str:
+    if item.source not in locations:
+        raise DataError(
+            f"source {item.source}: its place is not known; run `tokenmill plan` for this run again"
+        )
+    base = locations[item.source]
+    return base if base.startswith(REMOTE) else base.rstrip("/")

@@ -113,7 +113,8 @@ def _raw_objects(artifact: Artifact) -> dict[str | None, str]:
     """Names of raw objects by sha256, for a corpus that was read from them."""
     if not artifact.has_input("source"):
         return {}
-    listing = SourceListing.of(artifact.input("source"))
+    # ingest lists the objects again where their sha256 was not known before they were fetched
+    listing = SourceListing.of(artifact if artifact.files("objects") else artifact.input("source"))
     return {item.sha256: f"{item.source}: {item.key}" for item in listing.objects}
 
 

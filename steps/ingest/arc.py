@@ -50,7 +50,7 @@ def read_arc(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord]:
             if record is None:
                 return
             if record.url.startswith("filedesc:"):
-                skipped.auxiliary += 1
+                skipped.add()
             else:
                 yield record
             if record.broken in ("broken_record", "truncated_record"):

@@ -18,11 +18,10 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
 from steps.ingest.arc import is_arc, read_arc
-from steps.ingest.records import RawRecord, Skipped
+from steps.ingest.digests import Digests, wrong_digest
+from steps.ingest.records import TEXT_TYPES, RawRecord, Skipped
 from steps.ingest.tail import lost_end
 
-HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-TEXT_TYPES = frozenset({*HTML_TYPES, "text/plain"})
 AUXILIARY = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 PAGE_SCHEMES = ("http://", "https://", "ftp://")
 MAX_RESTARTS = 1_000
@@ -36,9 +35,9 @@ _STARTS = {
 _PLAIN_START = re.compile(rb"(?:(?<=\n)|\A)WARC/\d")
 
 
-def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord]:
+def read_archive(path: Path, limit: int, skipped: Skipped, digests: Digests = "none") -> Iterator[RawRecord]:
     """Records of an archive file in order; ``limit`` is the largest record in bytes, before and after
-    decompression.
+    decompression, and ``digests`` says which of a record's digests are checked.
 
     Requests, metadata and warcinfo records are counted in ``skipped`` only. An empty file has no records; a
     file that is no archive is one broken record.
@@ -63,9 +62,10 @@ def read_archive(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord
                         yield held
                     last, held = max(record.stream_pos, offset), None
                     if record.record_type & AUXILIARY:
-                        skipped.auxiliary += 1
+                        skipped.add()
                     else:
-                        held = _read_record(record, row, limit)
+                        held = _read_record(record, row, limit, digests)
+                        held.offset = last
                         held_whole = record.headers.get("Content-Length") is not None
                     row += 1
             except (OSError, ValueError, RuntimeError) as problem:
@@ -141,7 +141,7 @@ def _peek(raw: bytes) -> bytes:
         return b""
 
 
-def _read_record(record: WarcRecord, row: int, limit: int) -> RawRecord:
+def _read_record(record: WarcRecord, row: int, limit: int, digests: Digests) -> RawRecord:
     headers = record.headers
     out = RawRecord(
         row,
@@ -168,12 +168,16 @@ def _read_record(record: WarcRecord, row: int, limit: int) -> RawRecord:
         if len(block) < record.content_length:
             out.detail = f"{len(block)} of {record.content_length} bytes"
             out.broken, out.size, out.raw = TRUNCATED, len(block), block
+        elif wrong := wrong_digest(headers, block, digests):
+            out.broken, out.detail, out.raw = "digest_mismatch", wrong, block
         elif kind == WarcRecordType.response and (headers.get("Content-Type") or "").startswith(
             "application/http"
         ):
             _read_http(out, block, limit)
         else:
             _take(out, block, headers.get("Content-Type"), None)
+        if languages := headers.get("WARC-Identified-Content-Language"):
+            out.metadata["languages"] = languages  # Common Crawl's own detection, in ISO 639-3
         if headers.get("WARC-Truncated"):
             out.metadata["truncated"] = headers.get("WARC-Truncated")
     return out

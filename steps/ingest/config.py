@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from steps.core.config import CorpusConfig
@@ -32,6 +34,25 @@ class Config(CorpusConfig):
         le=1 << 30,
         description="Largest record in bytes, before and after decompression; larger ones are quarantined "
         "(Common Crawl itself cuts pages at 1 to 5 MiB).",
+    )
+    max_record_seconds: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        description="Processor seconds that reading and extracting one record may take before it is quarantined "
+        "(own choice: the slowest page of the crawl sample takes 0.3 s).",
+    )
+    verify_digests: Literal["none", "block", "all"] = Field(
+        "block",
+        description="WARC digests to check where a record has them: of its block, or of block and payload; a record "
+        "that does not match is quarantined (block only by default: tools differ in what they call the payload of a "
+        "chunked response).",
+    )
+    split_bytes: int = Field(
+        256 * MIB,
+        ge=1,
+        description="Size of the pieces that a larger object is read in, by several workers: uncompressed JSONL and "
+        "WARC, and archives with one gzip, zstd or lz4 member per record (own choice: a Common Crawl WARC has 1 GB).",
     )
     max_html_depth: int = Field(
         2_000,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+TEXT_TYPES = frozenset({*HTML_TYPES, "text/plain"})
 
 
 @dataclass
@@ -32,12 +36,20 @@ class RawRecord:
     metadata: dict[str, Any] = field(default_factory=dict)
     supervised: tuple[str, str, str] | None = None
     """prompt, response and task of a supervised record."""
+    offset: int | None = None
+    """Byte of the object where an archive record begins, in its compressed form."""
 
 
 class Skipped:
     """Counts archive records that describe others (requests, metadata, warcinfo) and are no documents
-    themselves.
+    themselves. ``on_add`` is called at each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_add: Callable[[], None] = lambda: None) -> None:
         self.auxiliary = 0
+        self._on_add = on_add
+
+    def add(self) -> None:
+        """One more was passed over."""
+        self.auxiliary += 1
+        self._on_add()

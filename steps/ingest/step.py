@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from steps.core.document import SCHEMA, SUPERVISED_SCHEMA, doc_id
+from steps.core.digest import canonical_json, file_digest
 from steps.core.errors import DataError
 from steps.core.parts import PartWriter
-from steps.core.source import SourceListing, SourceObject, SourceSettings, fetch_object
+from steps.core.source import OBJECTS_FILE, SourceListing, SourceObject, fetch_object, fetch_piece
 from steps.core.step import Input, Step, StepContext
-from steps.core.takedown import Takedowns
-from steps.ingest.archive import HTML_TYPES, read_archive
 from steps.ingest.config import Config
-from steps.ingest.html import TooDeep, decode, extract
-from steps.ingest.records import RawRecord, Skipped
-from steps.ingest.tables import read_json, read_jsonl, read_parquet
+from steps.ingest.reader import Request
+from steps.ingest.sandbox import ReaderDied, read_outcomes, reader
+from steps.ingest.shards import SHARDS_PER_TASK, Shards
+from steps.ingest.split import SPLITTABLE
 from steps.report.page import stage_report
 
-UNDETERMINED = "und"
-SHARDS_PER_TASK = 10_000  # shard numbers that a task may use
+_BLOCK = 4 << 20
 
 
 def run(context: StepContext) -> None:
-    """Read every object of the plan, several small ones or one large one per task."""
+    """Cut large objects into pieces, then read several small objects or one piece per task."""
     listing = SourceListing.of(context.inputs["source"])
     if not listing.objects:
         names = ", ".join(source.name for source in listing.sources) or "the recipe"
         raise DataError(f"dump {listing.dump}: source {names} has no objects; check the source's uri")
+    pieces = cut_objects(context, listing)
     tasks = [
-        {"first": first, "last": last}
-        for first, last in group_objects(listing.objects, context.config.task_bytes)
+        {"number": number, "dump": listing.dump, "settings": _settings(listing, group), "pieces": group}
+        for number, group in enumerate(group_pieces(pieces, context.config.task_bytes))
     ]
-    results = context.map("read", read_objects, tasks, unit="tasks")
+    results = context.map("read", read_pieces, tasks, unit="tasks")
     documents: Counter[str] = Counter()
     facts: dict[str, Counter[str]] = {"auxiliary_records": Counter(), "encodings": Counter()}
     for result in results:
@@ -47,20 +44,79 @@ def run(context: StepContext) -> None:
     check_not_empty(listing, documents)
     for name, counter in facts.items():
         context.set(name, dict(sorted(counter.items())))
+    fetched = {key: digest for result in results for key, digest in result.result["fetched"].items()}
+    if fetched:
+        context.part("objects", write_objects, {"fetched": fetched})
 
 
-def group_objects(objects: list[SourceObject], size: int) -> list[tuple[int, int]]:
-    """Ranges [first, last) of neighbouring objects that together have at most ``size`` bytes, or one
-    object.
-    """
-    groups: list[tuple[int, int]] = []
-    start, total = 0, 0
-    for number, item in enumerate(objects):
-        if number > start and total + item.bytes > size:
-            groups.append((start, number))
-            start, total = number, 0
-        total += item.bytes
-    return [*groups, (start, len(objects))] if objects else groups
+def _settings(listing: SourceListing, pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    names = sorted({piece["item"]["source"] for piece in pieces})
+    return {name: listing.settings(name).model_dump(mode="json") for name in names}
+
+
+def cut_objects(context: StepContext, listing: SourceListing) -> list[dict[str, Any]]:
+    """Every object as one piece, or a large one that can be cut as several: what a task reads."""
+    large = {
+        number: {"item": item.model_dump(), "form": form}
+        for number, item in enumerate(listing.objects)
+        if item.bytes > context.config.split_bytes
+        and (form := form_of(item, listing.settings(item.source).format)) in SPLITTABLE
+    }
+    cuts = context.map("cut", cut_object, list(large.values()), unit="large objects") if large else []
+    found = {number: part.result["pieces"] for number, part in zip(large, cuts, strict=True)}
+    pieces = []
+    for number, item in enumerate(listing.objects):
+        form = form_of(item, listing.settings(item.source).format)
+        for cut in found.get(number, [{}]):
+            pieces.append({"item": item.model_dump(), "form": form, **cut})
+    return pieces
+
+
+def cut_object(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
+    """Where one large object is cut, with the sha256 of every piece; one empty piece where it cannot be."""
+    item = SourceObject.model_validate(task["item"])
+    path = fetch_object(item, part.locations, part.scratch)
+    request = Request(
+        str(path), task["form"], item.key, item.sha256, "", {}, piece_bytes=part.config.split_bytes
+    )
+    try:
+        (answer,) = reader(part.config).ask(request)
+    except ReaderDied:  # it is read as a whole then, where what cannot be read is counted
+        return {"pieces": [{}]}
+    places = answer["places"] if isinstance(answer, dict) else []
+    if len(places) < 2:
+        return {"pieces": [{}]}
+    shard = item.sha256 or file_digest(path)
+    ends = [place for place, _ in places[1:]] + [path.stat().st_size]
+    pieces = [
+        {"start": start, "end": end, "row": row, "shard": shard, "sha256": _range_digest(path, start, end)}
+        for (start, row), end in zip(places, ends, strict=True)
+    ]
+    return {"pieces": pieces}
+
+
+def _range_digest(path: Path, start: int, end: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end and (block := file.read(min(_BLOCK, end - start))):
+            digest.update(block)
+            start += len(block)
+    return digest.hexdigest()
+
+
+def group_pieces(pieces: list[dict[str, Any]], size: int) -> list[list[dict[str, Any]]]:
+    """Neighbouring pieces that together have at most ``size`` bytes, or one piece."""
+    groups: list[list[dict[str, Any]]] = []
+    total = 0
+    for piece in pieces:
+        length = piece["end"] - piece["start"] if "start" in piece else piece["item"]["bytes"]
+        if not groups or total + length > size:
+            groups.append([])
+            total = 0
+        groups[-1].append(piece)
+        total += length
+    return groups
 
 
 def check_not_empty(listing: SourceListing, documents: Counter[str]) -> None:
@@ -73,189 +129,108 @@ def check_not_empty(listing: SourceListing, documents: Counter[str]) -> None:
         )
 
 
-def read_objects(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """One task: the objects [first, last) to shards. Gives documents per source, and what was met on the
-    way.
+def read_pieces(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
+    """One task: its pieces to shards. Gives documents per source, what was met on the way, and the sha256 of
+    fetched objects that had none before.
     """
-    listing = SourceListing.of(part.inputs["source"])
-    config: Config = part.config
-    shards = Shards(part, task["first"] * SHARDS_PER_TASK)
-    takedowns = Takedowns(config.takedowns)
+    shards = Shards(part, task["number"] * SHARDS_PER_TASK)
     documents: Counter[str] = Counter()
     encodings: Counter[str] = Counter()
-    skipped = Skipped()
-    for item in listing.objects[task["first"] : task["last"]]:
-        settings = listing.settings(item.source)
-        path = fetch_object(item, part.locations, part.scratch)
-        for record in read_object(path, item, settings, config, skipped):
-            document = Entry(record, item, settings, listing.dump).document(config, takedowns, encodings)
-            shards.account(document)
-            documents[item.source] += document.row is not None
+    auxiliary = 0
+    fetched: dict[str, str] = {}
+    losses = part.remembered()
+    for number, piece in enumerate(task["pieces"]):
+        item = SourceObject.model_validate(piece["item"])
+        path, shard = _fetch(piece, item, number, part)
+        if not item.sha256:
+            fetched[f"{item.source}/{item.key}"] = shard
+        request = Request(
+            path=str(path),
+            form=piece["form"],
+            key=item.key,
+            shard=shard,
+            dump=task["dump"],
+            settings=task["settings"][item.source],
+            first_row=piece.get("row", 0),
+        )
+        for answer in _outcomes(request, number, losses, part):
+            if isinstance(answer, dict):
+                auxiliary += answer["auxiliary"]
+                if answer["rest"]:
+                    shards.lose_rest(item, shard, answer, task["settings"][item.source]["language"])
+            else:
+                documents[item.source] += shards.add(answer, item.source, shard)
+                encodings.update(e for e in answer["encoding"].to_pylist() if e is not None)
         path.unlink()
     shards.close()
     return {
         "documents": dict(documents),
         "encodings": dict(encodings),
-        "auxiliary_records": {"skipped": skipped.auxiliary},
+        "auxiliary_records": {"skipped": auxiliary},
+        "fetched": fetched,
     }
 
 
-def read_object(
-    path: Path, item: SourceObject, settings: SourceSettings, config: Config, skipped: Skipped
-) -> Iterator[RawRecord]:
-    """The records of one object by the source's format, or by the object's name where it is ``auto``."""
-    form = settings.format if settings.format != "auto" else format_of(item.key)
-    if form == "parquet":
-        return read_parquet(path, settings, config.max_record_bytes)
-    if form == "json":
-        return read_json(path, settings, config.max_record_bytes)
-    if form == "jsonl":
-        return read_jsonl(path, settings, config.max_record_bytes)
-    return read_archive(path, config.max_record_bytes, skipped)
+def _fetch(piece: dict[str, Any], item: SourceObject, number: int, part: PartWriter) -> tuple[Path, str]:
+    """The piece as a local file, and the sha256 of its object, which a retry must find again."""
+    if "start" in piece:
+        path = fetch_piece(item, part.locations, part.scratch, piece["start"], piece["end"], piece["sha256"])
+        return path, piece["shard"]
+    path = fetch_object(item, part.locations, part.scratch)
+    if item.sha256:
+        return path, item.sha256
+    found = file_digest(path)
+    if part.remember(f"fetched-{number}", found) != found:
+        raise DataError(
+            f"source {item.source}: {item.key} has another content than at the last attempt; plan a new run"
+        )
+    return path, found
 
 
-def format_of(key: str) -> str:
-    """The format that an object's name says: jsonl, json, parquet, else an archive (WARC and WET read
-    alike).
+def _outcomes(request: Request, number: int, losses: dict[str, Any], part: PartWriter) -> Iterator[Any]:
+    """The piece's outcomes; what earlier attempts lost to a crash, the clock or memory is lost again."""
+    prefix = f"lost-{number}-"
+    known = {name.removeprefix(prefix): why for name, why in losses.items() if name.startswith(prefix)}
+    return read_outcomes(
+        reader(part.config), request, known, lambda name, why: str(part.remember(f"{prefix}{name}", why))
+    )
+
+
+def write_objects(task: dict[str, Any], part: PartWriter) -> None:
+    """The raw objects with the sha256 that they turned out to have when they were fetched."""
+    listing = SourceListing.of(part.inputs["source"])
+    found = task["fetched"]
+    objects = [
+        item.model_copy(update={"sha256": found.get(f"{item.source}/{item.key}", item.sha256)})
+        for item in listing.objects
+    ]
+    named = listing.model_copy(update={"objects": objects})
+    part.put_bytes(OBJECTS_FILE, canonical_json(named.model_dump()), "objects", rows=len(objects))
+
+
+def form_of(item: SourceObject, form: str) -> str:
+    """The format of an object: as its source says, else as its name does: jsonl, json, parquet, else an archive
+    (warc: WARC, WET and ARC are told apart by their content).
     """
-    name = Path(key).name.lower()
+    if form != "auto":
+        return "warc" if form == "wet" else form
+    name = Path(item.key.partition("?")[0]).name.lower()
     for suffix in (".gz", ".zst", ".lz4"):
         name = name.removesuffix(suffix)
-    for suffix, form in (
+    for suffix, found in (
         (".jsonl", "jsonl"),
         (".ndjson", "jsonl"),
         (".json", "json"),
         (".parquet", "parquet"),
     ):
         if name.endswith(suffix):
-            return form
+            return found
     return "warc"
-
-
-class Entry:
-    """A raw record on its way: it ends as a document row, or with a reason to remove or quarantine it."""
-
-    def __init__(self, record: RawRecord, item: SourceObject, settings: SourceSettings, dump: str) -> None:
-        self.record, self.item, self.settings, self.dump = record, item, settings, dump
-        self.language = record.language or settings.language or UNDETERMINED
-        self.row: dict[str, Any] | None = None
-
-    def document(self, config: Config, takedowns: Takedowns, encodings: Counter[str]) -> Entry:
-        """Decode and extract the record's text, if there is any, and fill ``row``."""
-        record = self.record
-        if record.broken or record.removed:
-            return self
-        if record.payload is not None:
-            self._extract(record.payload, config, encodings)
-            record.payload = None
-        if record.broken is None and not (record.text or "").strip():
-            record.removed = "no_text"
-        if record.broken or record.removed or record.text is None:
-            return self
-        record.text = record.text.encode("utf-8", "replace").decode()  # lone surrogates of JSON escapes
-        identifier = doc_id(record.url, record.text)
-        if takedowns.match(identifier, record.url):
-            record.removed, record.detail = "takedown", identifier
-            return self
-        self.row = self._row(identifier)
-        return self
-
-    def _extract(self, payload: bytes, config: Config, encodings: Counter[str]) -> None:
-        record = self.record
-        try:
-            decoded = decode(payload, record.charset)
-            encodings[f"{decoded.encoding} ({decoded.chosen_by})"] += 1
-            if record.content_type in HTML_TYPES:
-                page = extract(decoded.text, config.max_html_depth)
-                record.text = page.text
-                if page.title:
-                    record.metadata["title"] = page.title
-            else:
-                record.text = decoded.text
-            record.metadata["encoding"] = decoded.encoding
-        except TooDeep as error:
-            record.broken, record.detail, record.raw = "html_too_deep", str(error), payload
-        except (ValueError, RuntimeError, RecursionError, MemoryError) as error:
-            record.broken, record.raw = "extraction_failed", payload
-            record.detail = f"{type(error).__name__}: {error}"[:200]
-
-    def _row(self, identifier: str) -> dict[str, Any]:
-        record = self.record
-        row: dict[str, Any] = {
-            "doc_id": identifier,
-            "url": record.url,
-            "source": self.settings.name,
-            "dump": self.dump,
-            "fetched_at": record.fetched_at,
-            "licence": self.settings.licence,
-            "language": self.language,
-            "text": record.text,
-            "metadata": json.dumps(
-                {**record.metadata, "kind": self.settings.kind}, ensure_ascii=True, sort_keys=True
-            ),
-            "origin": {"shard": self.item.sha256, "row": record.row},
-        }
-        if record.supervised:
-            row.update(zip(("prompt", "response", "task"), record.supervised, strict=True))
-        return row
-
-
-class Shards:
-    """Collects rows into shards of bounded size, and counts what became of every record."""
-
-    def __init__(self, part: PartWriter, first_number: int) -> None:
-        self.part, self.config = part, part.config
-        self.number, self.last_number = first_number, first_number + SHARDS_PER_TASK
-        self.rows: list[dict[str, Any]] = []
-        self.size = 0
-
-    def account(self, entry: Entry) -> None:
-        """Count one record and keep its row, or say in ledger or quarantine why there is none."""
-        record, source, language = entry.record, entry.settings.name, entry.language
-        where: dict[str, Any] = {"shard": entry.item.sha256, "row": record.row, "bytes": record.size}
-        detail = (
-            f"{entry.item.key}: {record.detail}"
-            if record.detail
-            else f"{entry.item.key} {record.url}".strip()
-        )
-        self.part.count.add_input(source, language, 1, record.size)
-        if record.broken:
-            self.part.quarantine(
-                reason=record.broken, source=source, language=language, detail=detail, raw=record.raw, **where
-            )
-        elif entry.row is None:
-            reason = record.removed or "no_text"
-            self.part.ledger.add(
-                rule=reason, source=source, language=language, value=record.value, detail=detail, **where
-            )
-            self.part.count.add_removed(reason, source, language, 1, record.size)
-        else:
-            written = len(entry.row["text"].encode())
-            self.part.count.add_kept(source, language, 1, record.size, written)
-            # one shard has one schema: supervised sets and plain texts do not share one
-            if self.rows and ("prompt" in entry.row) != ("prompt" in self.rows[0]):
-                self.close()
-            self.rows.append(entry.row)
-            self.size += written
-            if len(self.rows) >= self.config.documents_per_shard or self.size >= self.config.shard_bytes:
-                self.close()
-
-    def close(self) -> None:
-        """Write the open shard, if it has rows."""
-        if not self.rows:
-            return
-        if self.number == self.last_number:
-            raise DataError(
-                f"an object has more than {SHARDS_PER_TASK} shards; raise ingest.documents_per_shard"
-            )
-        schema = SUPERVISED_SCHEMA if "prompt" in self.rows[0] else SCHEMA
-        self.part.put_shard(self.number, pa.Table.from_pylist(self.rows, schema=schema))
-        self.number, self.rows, self.size = self.number + 1, [], 0
 
 
 STEP = Step(
     name="ingest",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("source"),),

@@ -4,190 +4,169 @@ mapping.
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.core.errors import DataError
 from steps.core.source import SourceSettings
+from steps.ingest.compressed import ends_early, open_compressed
+from steps.ingest.fields import FieldMapping
+from steps.ingest.json_array import Element, array_elements, begins_array
 from steps.ingest.records import RawRecord
 
 CHUNK = 1 << 20
-MAX_JSON_BYTES = 1 << 30  # a JSON array is parsed as one value; larger sets belong into JSONL
-PARQUET_BATCH = 1_000
-DEFAULT_FIELDS = {name: name for name in ("text", "url", "title", "prompt", "response", "task", "language")}
+PARQUET_ROWS = 1_000
+PARQUET_BATCH_BYTES = 32 << 20
 _READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, RuntimeError)
 
 
-def open_compressed(path: Path) -> BinaryIO:
-    """The decompressed stream of a file, by its first bytes: gzip, zstd, lz4 or plain."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if magic == b"\x28\xb5\x2f\xfd":
-        import zstandard
-
-        return zstandard.ZstdDecompressor().stream_reader(
-            path.open("rb"), read_across_frames=True, closefd=True
-        )
-    if magic == b"\x04\x22\x4d\x18":
-        from fastwarc.stream_io import Lz4Reader
-
-        return Lz4Reader(path.open("rb"))  # type: ignore[return-value]
-    return path.open("rb")
-
-
 def read_jsonl(path: Path, settings: SourceSettings, limit: int) -> Iterator[RawRecord]:
-    """One record per line, split on ``\\n`` only: U+2028 and U+0085 are legal inside JSON strings."""
-    for row, (line, size, problem) in enumerate(_lines(path, limit)):
+    """One record per line, split on ``\\n`` only: U+2028 and U+0085 are legal inside JSON strings.
+
+    A record's row is its line, from 0; blank lines are no records.
+    """
+    fields = FieldMapping(settings)
+    for row, line, size, problem in _lines(path, limit):
         if problem:
             reason, detail = problem
             yield RawRecord(row, size, broken=reason, detail=detail, raw=line)
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:  # also invalid UTF-8
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # ValueError: also invalid UTF-8, and integers of 4,300 digits
             yield RawRecord(row, size, broken="malformed_json", detail=str(error)[:200], raw=line)
             continue
-        yield _record(row, size, value, settings, line)
+        yield fields.record(row, size, value, line)
 
 
-def _lines(path: Path, limit: int) -> Iterator[tuple[bytes, int, tuple[str, str] | None]]:
-    """Non-empty lines with their size; one longer than ``limit`` is skipped to its end without being held."""
-    rest, dropped = b"", 0
+def _lines(path: Path, limit: int) -> Iterator[tuple[int, bytes, int, tuple[str, str] | None]]:
+    """Non-blank lines with number and size; one longer than ``limit`` is skipped to its end without being held."""
+    row = dropped = 0
+    pending: list[bytes] = []  # an unfinished line: joined once, however many chunks it takes
+    held = 0
     with open_compressed(path) as stream:
         # read1 hands out what was decompressed before a break; read would lose up to a whole chunk
         read = getattr(stream, "read1", stream.read)
         while True:
             try:
                 chunk = read(CHUNK)
+                if not chunk and ends_early(path):
+                    raise EOFError("the file ends in the middle of a compressed frame")
             except _READ_ERRORS as error:
-                detail = str(error).strip() or type(error).__name__
-                yield rest, len(rest) + dropped, ("truncated_object", f"after what could be read: {detail}")
+                detail = f"after what could be read: {str(error).strip() or type(error).__name__}"
+                yield row, b"".join(pending), held + dropped, ("truncated_object", detail)
                 return
-            *lines, rest = (rest + chunk).split(b"\n")
-            if not chunk and rest:
-                lines, rest = [*lines, rest], b""
+            *lines, rest = chunk.split(b"\n")
+            if not chunk and not pending and not dropped:
+                return
+            if not chunk:
+                lines = [b""]  # the last line has no newline
             for line in lines:
+                if pending:
+                    line = b"".join([*pending, line])
+                    pending, held = [], 0
                 size, dropped = len(line) + dropped, 0
                 if size > limit:
-                    yield line[:CHUNK], size, ("oversized_record", f"{size} bytes, more than {limit}")
+                    yield row, line[:CHUNK], size, ("oversized_record", f"{size} bytes, more than {limit}")
                 elif line.strip():
-                    yield line, size, None
+                    yield row, line, size, None
+                row += 1
             if not chunk:
                 return
-            if len(rest) > limit:
-                dropped, rest = dropped + len(rest), b""
+            if rest:
+                pending.append(rest)
+                held += len(rest)
+            if held > limit:
+                dropped, held, pending = dropped + held, 0, []
 
 
 def read_json(path: Path, settings: SourceSettings, limit: int) -> Iterator[RawRecord]:
-    """The records of one JSON array; a file that is no array of objects is one broken record."""
-    with open_compressed(path) as stream:
-        try:
-            data = stream.read(MAX_JSON_BYTES + 1)
-            if data.lstrip()[:1] == b"{":  # many sets call their JSONL .json
-                yield from read_jsonl(path, settings, limit)
-                return
-            if len(data) > MAX_JSON_BYTES:
-                raise ValueError(f"more than {MAX_JSON_BYTES} bytes; use JSONL")
-            values = json.loads(data)
-            if not isinstance(values, list):
-                raise ValueError("not an array of objects")
-        except _READ_ERRORS as error:
-            yield RawRecord(0, path.stat().st_size, broken="malformed_json", detail=str(error)[:200])
-            return
-    for row, value in enumerate(values):
-        raw = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        if len(raw) > limit:
-            detail = f"{len(raw)} bytes, more than {limit}"
-            yield RawRecord(row, len(raw), broken="oversized_record", detail=detail)
-        else:
-            yield _record(row, len(raw), value, settings, raw)
+    """The elements of one JSON array, read one after the other; a file that is neither that nor JSONL is one
+    broken record.
+    """
+    if not begins_array(path):  # many sets call their JSONL .json
+        yield from read_jsonl(path, settings, limit)
+        return
+    fields = FieldMapping(settings)
+    row = 0
+    try:
+        for row, element in enumerate(array_elements(path, limit)):
+            yield _element(fields, row, element, limit)
+        row += 1
+    except _READ_ERRORS as error:
+        detail = f"after what could be read: {str(error).strip() or type(error).__name__}"
+        yield RawRecord(row, 0, broken="malformed_json", detail=detail[:200])
+
+
+def _element(fields: FieldMapping, row: int, element: Element, limit: int) -> RawRecord:
+    if element.raw is None:
+        detail = f"{element.size} bytes, more than {limit}"
+        return RawRecord(row, element.size, broken="oversized_record", detail=detail)
+    try:
+        value = json.loads(element.raw)
+    except (ValueError, RecursionError) as error:
+        return RawRecord(row, element.size, broken="malformed_json", detail=str(error)[:200], raw=element.raw)
+    return fields.record(row, element.size, value, element.raw)
 
 
 def read_parquet(path: Path, settings: SourceSettings, limit: int) -> Iterator[RawRecord]:
     """The rows of a Parquet file. Only mapped columns are read; ``size`` is the UTF-8 length of their
     texts.
+
+    Texts come as dictionaries where the file has them so, and in batches of bounded size: a small file can
+    repeat one large value any number of times.
     """
+    fields = FieldMapping(settings)
+    row = 0
     try:
-        file = pq.ParquetFile(path)
-        wanted = {part.partition(".")[0] for name in _fields(settings).values() for part in name.split("+")}
-        columns = [name for name in file.schema_arrow.names if name in wanted]
-        batches = file.iter_batches(batch_size=PARQUET_BATCH, columns=columns, use_threads=False)
-        row = 0
-        for batch in batches:
-            for value in batch.to_pylist():
-                size = sum(
-                    len(v.encode("utf-8", "surrogatepass")) for v in value.values() if isinstance(v, str)
-                )
-                if size > limit:
-                    detail = f"{size} bytes, more than {limit}"
-                    yield RawRecord(row, size, broken="oversized_record", detail=detail)
-                else:
-                    yield _record(row, size, value, settings, None)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        columns = [name for name in file.schema_arrow.names if name in fields.names]
+        texts = [f.name for f in file.schema_arrow if f.name in columns and _is_text(f.type)]
+        file = pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True)
+        for batch in file.iter_batches(_batch_rows(file), columns=columns, use_threads=False):
+            for number in range(batch.num_rows):
+                yield _parquet_row(fields, row, batch, number, limit)
                 row += 1
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a text that is not UTF-8
+        detail = f"after row {row}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         yield RawRecord(
-            0, path.stat().st_size, broken="unreadable_parquet", detail=str(error).splitlines()[0][:200]
+            row, 0 if row else path.stat().st_size, broken="unreadable_parquet", detail=detail[:200]
         )
 
 
-def _fields(settings: SourceSettings) -> Mapping[str, str]:
-    """Record fields by document column; without a mapping, fields are looked for under the columns' own
-    names.
-    """
-    unknown = sorted(set(settings.fields) - set(DEFAULT_FIELDS))
-    if unknown:
-        known = ", ".join(DEFAULT_FIELDS)
-        raise DataError(
-            f"source {settings.name}: fields maps unknown columns {', '.join(unknown)}; known: {known}"
-        )
-    return {**DEFAULT_FIELDS, **settings.fields}
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _record(row: int, size: int, value: Any, settings: SourceSettings, raw: bytes | None) -> RawRecord:
-    record = RawRecord(row, size)
-    if not isinstance(value, dict):
-        record.broken, record.detail, record.raw = "malformed_record", "not an object", raw
-        return record
-    fields = _fields(settings)
-    found = {column: _value(value, name) for column, name in fields.items()}
-    record.url = found["url"] or ""
-    record.language = found["language"] or ""
-    record.metadata = {"title": found["title"]} if found["title"] else {}
-    if settings.kind == "supervised":
-        prompt, response = found["prompt"], found["response"]
-        if not prompt or not response:
-            missing = "prompt" if not prompt else "response"
-            record.broken, record.raw = "malformed_record", raw
-            record.detail = f"field {fields[missing]!r} ({missing}) is missing, empty or not a text"
-            return record
-        task = found["task"] or settings.task
-        record.text, record.supervised = f"{prompt}\n{response}", (prompt, response, task)
-    elif found["text"] is None:
-        record.broken, record.raw = "malformed_record", raw
-        record.detail = f"field {fields['text']!r} (text) is missing or not a text"
-    else:
-        record.text = found["text"]
-    return record
+def _batch_rows(file: pq.ParquetFile) -> int:
+    """Rows that hold about PARQUET_BATCH_BYTES, by what the file says of its row groups."""
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1.0)
+    return max(1, min(PARQUET_ROWS, int(PARQUET_BATCH_BYTES / max(widest, 1.0))))
 
 
-def _value(value: Mapping[str, Any], name: str) -> str | None:
-    """The text at ``name``: a field, a path with dots, or several joined by "+" (``instruction+input``)."""
-    if "+" in name and name not in value:
-        parts = [part for field in name.split("+") if (part := _value(value, field))]
-        return "\n".join(parts) or None
-    current: Any = value
-    if name in value:
-        current = value[name]
-    else:
-        for key in name.split("."):
-            current = current.get(key) if isinstance(current, Mapping) else None
-    return current if isinstance(current, str) else None
+def _parquet_row(fields: FieldMapping, row: int, batch: pa.RecordBatch, number: int, limit: int) -> RawRecord:
+    value = {
+        name: column[number].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    size = text_size(value)
+    if size > limit:
+        return RawRecord(row, size, broken="oversized_record", detail=f"{size} bytes, more than {limit}")
+    return fields.record(row, size, value, None)
+
+
+def text_size(value: Any) -> int:
+    """UTF-8 length of all texts in a nested value."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, dict):
+        return sum(map(text_size, value.values()))
+    return sum(map(text_size, value)) if isinstance(value, list) else 0

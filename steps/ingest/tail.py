@@ -9,17 +9,10 @@ from __future__ import annotations
 import mmap
 import re
 import zlib
-from collections.abc import Callable
-from typing import Any
 
-import zstandard
+from steps.ingest.compressed import GZIP, LZ4, ZSTD, cut_frame
 
-_CHUNK = 4096  # packed bytes at once: at most 128 MiB come out of them (zstd: 128 KiB per block of 4 bytes)
-_DECODERS: dict[bytes, Callable[[], Any]] = {
-    b"\x1f\x8b\x08": lambda: zlib.decompressobj(31),
-    b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
-}
-_LZ4 = b"\x04\x22\x4d\x18"  # no decoder here that tells a whole frame from a part of one
+_CHUNK = 4096  # packed bytes at once: at most 4 MiB come out of them
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,18})", re.I | re.M)
 _BLANK = b"\r\n \t\0"
@@ -28,14 +21,13 @@ _BLANK = b"\r\n \t\0"
 def lost_end(data: mmap.mmap, start: int, last: int) -> int | None:
     """Where the frame or record starts that the end of the file cuts off; None where the file ends as it should.
 
-    ``start`` is where reading began, ``last`` where the last record that was read begins. Of lz4 files nothing is
-    known. Time: one more pass over the last record, or over a file that is one single frame.
+    ``start`` is where reading began, ``last`` where the last record that was read begins. Time: gzip takes one more
+    pass over the last record, or over a file that is one single member.
     """
-    if data[start : start + 4] == _LZ4:
-        return None
-    for magic, decoder in _DECODERS.items():
+    for magic in (GZIP, ZSTD, LZ4):
         if _begins(data, start, magic):
-            return _in_frames(data, last if _begins(data, last, magic) else start, magic, decoder)
+            at = last if _begins(data, last, magic) else start
+            return _in_members(data, at) if magic == GZIP else cut_frame(data, at)
     return _in_plain(data, last)
 
 
@@ -45,21 +37,21 @@ def _begins(data: mmap.mmap, at: int, magic: bytes) -> bool:
     return bool(found) and magic.startswith(found)
 
 
-def _in_frames(data: mmap.mmap, at: int, magic: bytes, decoder: Callable[[], Any]) -> int | None:
+def _in_members(data: mmap.mmap, at: int) -> int | None:
     while at < len(data):
-        if not _begins(data, at, magic):
-            return None  # padding, or something foreign after the last frame
-        frame, place = decoder(), at
+        if not _begins(data, at, GZIP):
+            return None  # padding, or something foreign after the last member
+        member, place = zlib.decompressobj(31), at
         try:
-            while not frame.eof and place < len(data):
+            while not member.eof and place < len(data):
                 chunk = data[place : place + _CHUNK]
-                frame.decompress(chunk)
+                member.decompress(chunk)
                 place += len(chunk)
-        except (zlib.error, zstandard.ZstdError):
+        except zlib.error:
             return at
-        if not frame.eof:
+        if not member.eof:
             return at
-        at = place - len(frame.unused_data)
+        at = place - len(member.unused_data)
     return None
 
 

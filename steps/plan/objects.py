@@ -13,13 +13,14 @@ from steps.core.errors import ConfigError
 from steps.core.recipe import RecipeSource
 from steps.core.source import SourceObject
 from steps.core.store import Store, open_store
+from steps.plan.addresses import is_address, list_addresses
 
 _BLOCK = 4 << 20
 _THREADS = 8
 
 
-def place(source: RecipeSource, dump: str | None) -> tuple[str, str]:
-    """The source's folder URI and the pattern of its objects in it, with {dump} and {inbox} filled in.
+def filled_uri(source: RecipeSource, dump: str | None) -> str:
+    """The source's URI with {dump} and {inbox} filled in, a path made absolute.
 
     Raises ConfigError where the URI needs a dump or inbox that is not given.
     """
@@ -38,16 +39,20 @@ def place(source: RecipeSource, dump: str | None) -> tuple[str, str]:
             uri = uri.replace(f"{{{name}}}", value.rstrip("/"))
     if "://" not in uri:
         uri = f"file://{Path(uri).resolve()}" + ("/" if uri.endswith("/") or Path(uri).is_dir() else "")
-    folder, _, pattern = uri.rpartition("/")
-    return folder, pattern or "*"
+    return uri
 
 
 def list_objects(source: RecipeSource, dump: str | None) -> tuple[str, list[SourceObject]]:
-    """The source's folder URI and its objects sorted by key, each read once to fix its sha256.
+    """The source's folder URI and its objects sorted by key, each read once to fix its sha256 (on the web: asked for
+    its size and version).
 
     ``_SUCCESS`` and hidden objects are not data. Raises ConfigError if the pattern matches nothing.
     """
-    folder, pattern = place(source, dump)
+    uri = filled_uri(source, dump)
+    if is_address(uri):
+        return list_addresses(source.name, uri)
+    folder, _, pattern = uri.rpartition("/")
+    pattern = pattern or "*"
     store = open_store(folder)
     keys = [
         info.key for info in store.list("") if _is_data(info.key) and fnmatch.fnmatchcase(info.key, pattern)

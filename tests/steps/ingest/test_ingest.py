@@ -12,9 +12,8 @@ import zstandard
 from demo.archives import Capture, write_archive
 from steps.core.config import Runtime
 from steps.core.errors import ConfigError, DataError
-from steps.core.source import SourceObject
 from steps.ingest.config import Config
-from steps.ingest.step import group_objects
+from steps.ingest.step import group_pieces
 from tests.steps.ingest.objects import documents, ingest, ledger
 
 DATE = "2026-01-05T00:00:00Z"
@@ -62,7 +61,7 @@ def test_broken_lines_are_quarantined_and_the_others_kept(tmp_path: Path, folder
         ("malformed_record", 3),
         ("malformed_record", 4),
         ("malformed_json", 5),
-        ("oversized_record", 6),
+        ("oversized_record", 7),
     ]
     assert [row["rule"] for row in ledger(done)] == ["no_text"]
     total = done.counts.total
@@ -194,11 +193,16 @@ def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path: Path, fol
 
 
 def test_small_neighbours_share_a_task_and_large_objects_have_their_own() -> None:
-    objects = [
-        SourceObject(source="s", key=str(i), bytes=b, sha256="") for i, b in enumerate([3, 3, 9, 1, 1, 20])
+    pieces = [{"item": {"bytes": size}} for size in (3, 3, 9, 1, 1, 20)]
+    groups = group_pieces([*pieces, {"item": {"bytes": 90}, "start": 4, "end": 6}], 8)
+    assert [[piece["item"]["bytes"] for piece in group] for group in groups] == [
+        [3, 3],
+        [9],
+        [1, 1],
+        [20],
+        [90],
     ]
-    assert group_objects(objects, 8) == [(0, 2), (2, 3), (3, 5), (5, 6)]
-    assert group_objects([], 8) == []
+    assert group_pieces([], 8) == []
 
 
 def test_every_document_points_to_its_raw_record(tmp_path: Path, folder: Path) -> None:
