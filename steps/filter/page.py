@@ -141,7 +141,7 @@ def rule_sections(stage: Stage, config: Config, kinds: Mapping[str, str]) -> lis
         else f"From {len(some_shards(entries))} of {len(entries)} shards."
     )
     return [
-        Section("Rules", effect_blocks(records["rules"])),
+        Section("Rules", effect_blocks(records)),
         *overlap_sections(effects),
         *signal_sections(effects, note),
     ]
@@ -156,9 +156,10 @@ def effect_blocks(records: Iterable[Mapping[str, Any]]) -> list[Block]:
     if drops:
         bars = [
             Bar(
-                f"{r['rule']} · {r['signal']} {r['bound']}",
+                r["rule"],
                 {"removed": r["unique_documents"], "other": r["overlapping_documents"]},
-                f"{r['documents']:,} · {human_bytes(r['bytes'])}",
+                f"{r['documents']:,} documents, {human_bytes(r['bytes'])}",
+                f"{r['signal']} {r['bound']}",
             )
             for r in drops
         ]
@@ -167,13 +168,14 @@ def effect_blocks(records: Iterable[Mapping[str, Any]]) -> list[Block]:
     if cuts:
         bars = [
             Bar(
-                f"{r['rule']} · {r['signal']} {r['bound']}",
+                r["rule"],
                 {"removed": r["span_bytes"]},
-                f"{human_bytes(r['span_bytes'])} · {r['spans']:,} × in {r['edited_documents']:,}",
+                f"{human_bytes(r['span_bytes'])}: {r['spans']:,} in {r['edited_documents']:,} documents",
+                f"{r['signal']} {r['bound']}",
             )
             for r in cuts
         ]
-        note = "Bytes of the lines and sentences that each rule cut, how many, and from how many documents that stay."
+        note = "Bytes of the lines and sentences that each rule cut, how many they are, and in how many documents."
         blocks.append(Bars("Paragraphs and sentences cut", bars, note=note))
     idle = [r["rule"] for r in table if not r["documents"] and not r["spans"]]
     if idle:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from steps.report.distribution import Distribution
 
+BARS_SHOWN = 15  # more of them are no picture any more
+
 Tone = Literal["plain", "kept", "removed", "quarantined", "other"]
 """What a colour stands for, the same on every page."""
 
@@ -43,16 +45,20 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Bar:
-    """A labelled bar of one or more segments. ``text`` stands behind it (default: the sum)."""
+    """A labelled bar of one or more segments. ``text`` stands behind it (default: the sum), ``detail`` under the label."""
 
     label: str
     segments: Mapping[Tone, float]
     text: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars over one shared axis from 0. ``full``: every bar fills the width, so that shares compare."""
+    """Bars over one shared axis from 0, the rows beyond `BARS_SHOWN` folded.
+
+    ``full``: every bar fills the width, so that shares compare.
+    """
 
     title: str
     bars: Sequence[Bar]

@@ -13,7 +13,7 @@ from steps.report.blocks import Histogram, Mark, Matrix, Panel, Tone
 from steps.report.distribution import Distribution
 from steps.report.format import number, plain
 
-WIDTH, WIDE, PANEL, AXIS, LABELS = 400, 860, 74, 20, 12  # user units; one is about a pixel
+WIDTH, WIDE, HEAD, PANEL, AXIS, LABELS = 400, 860, 22, 70, 20, 12  # user units; one is about a pixel
 BINS = 56
 _LABEL_ROWS = 3
 _LETTER = 5.6  # width of a letter of 10 units, about
@@ -61,8 +61,8 @@ def histogram(plot: Histogram, wide: bool = False) -> Markup:
     top = 0.0
     for panel in plot.panels:
         rows = _label_rows(panel.marks, axis)
-        head = 16 + LABELS * (max(rows, default=-1) + 1)
-        parts += [_head(panel, top + 11, axis), _panel(panel, edges, top + head, rows, axis)]
+        head = HEAD + LABELS * (max(rows, default=-1) + 1)
+        parts += [_head(panel, top + HEAD - 5, axis), _panel(panel, edges, top + head, rows, axis)]
         top += head + PANEL
     parts.append(_axis(axis, top, plot.unit))
     height = top + AXIS + (12 if plot.unit else 0)
@@ -129,22 +129,24 @@ def _panel(panel: Panel, edges: np.ndarray, top: float, rows: Sequence[int], axi
 
 
 def _stack(values: Mapping[Tone, Distribution], edges: np.ndarray, top: float, width: int) -> Markup:
-    """Stacked bars of one panel; heights share one square-root scale, segments divide a bar in proportion."""
+    """Stacked bars of one panel, one path per tone; heights share one square-root scale, segments divide a bar."""
     counts = {tone: distribution.histogram(edges) for tone, distribution in values.items()}
     total = np.sum(list(counts.values()), axis=0) if counts else np.zeros(len(edges) - 1)
-    most = float(total.max())
+    height = np.where(
+        total > 0, np.maximum(1.5, (PANEL - 4) * np.sqrt(total / max(float(total.max()), 1.0))), 0.0
+    )
     step = width / (len(edges) - 1)
+    bottom = np.full(len(total), top + PANEL)
     parts = []
-    for i in np.flatnonzero(total).tolist():
-        height = max(1.5, (PANEL - 4) * math.sqrt(total[i] / most))
-        y = top + PANEL
-        for tone, column in counts.items():
-            if not column[i]:
-                continue
-            own = height * column[i] / total[i]
-            y -= own
-            bar_ = '<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>'
-            parts.append(Markup(bar_).format(tone, i * step + 0.3, y, max(step - 0.6, 0.6), own))
+    for tone, column in counts.items():
+        own = height * column / np.maximum(total, 1)
+        bottom = bottom - own
+        bars = [
+            f"M{i * step + 0.3:.1f} {bottom[i]:.1f}h{max(step - 0.6, 0.6):.1f}v{own[i]:.1f}h-{max(step - 0.6, 0.6):.1f}z"
+            for i in np.flatnonzero(column).tolist()
+        ]
+        if bars:
+            parts.append(Markup('<path class="{}" d="{}"/>').format(tone, "".join(bars)))
     return Markup("").join(parts)
 
 

@@ -11,6 +11,7 @@ from steps.core.counts import Counts, Group, Tally
 from steps.core.progress import human_bytes
 from steps.core.step import StepContext
 from steps.report.blocks import (
+    BARS_SHOWN,
     Block,
     Histogram,
     Number,
@@ -172,7 +173,7 @@ def reason_sections(counts: Counts) -> list[Section]:
         for name, t, tone in reasons
     ]
     note = "A document counts under the first reason that holds. Red reasons are quarantine."
-    return [Section("Reasons", [Funnel("", rows, note)])]
+    return [Section("Reasons", [Funnel("", rows, note, BARS_SHOWN)])]
 
 
 def length_sections(kept: KeptLook, removed: RemovedLook) -> list[Section]:

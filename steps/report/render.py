@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from steps.report import charts
-from steps.report.blocks import Bar, Bars, Block, Histogram, Section, Table, Tone
+from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Histogram, Section, Table, Tone
 from steps.report.format import excerpt, number, plain, visible
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ class Funnel:
     title: str
     rows: Sequence[FunnelRow]
     note: str = ""
-    head: bool = True
+    shown: int = 60  # rows, the others are folded
 
 
 def render(page: Page) -> bytes:
@@ -77,7 +77,7 @@ def _template() -> jinja2.Template:
     )
     style = (HERE / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment.globals.update(style=Markup(style), style_hash=digest)
+    environment.globals.update(shown=BARS_SHOWN, style=Markup(style), style_hash=digest)
     environment.filters.update(
         plain=plain,
         visible=visible,
@@ -97,7 +97,10 @@ def _template() -> jinja2.Template:
 def _bar_rows(block: Bars) -> list[dict[str, Any]]:
     """Name and bar of each row of a Bars block."""
     most = max((sum(bar.segments.values()) for bar in block.bars), default=0.0)
-    return [{"name": bar.label, "bar": _measure(bar, block.full, most)} for bar in block.bars]
+    return [
+        {"name": bar.label, "detail": bar.detail, "bar": _measure(bar, block.full, most)}
+        for bar in block.bars
+    ]
 
 
 def _measure(bar: Bar, full: bool, most: float) -> Measure:
