@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from steps.core.artifact import Artifact
 from steps.core.errors import VerdictRefused
-from steps.core.verdict import Acceptance, Verdict, verify_corpus
+from steps.core.verdict import Verdict
+from steps.core.verification import Acceptance, verify_corpus
 
 MIX = "mix"
 

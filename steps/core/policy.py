@@ -50,6 +50,11 @@ class Policy(StepConfig):
         "exact",
         description="exact: the rate's upper bound must be below the limit; none: only the sampled rate (paper).",
     )
+    test: Literal["fixed", "anytime"] = Field(
+        "fixed",
+        description="fixed: the whole sample is read, then judged once; anytime: readers may stop once it passes, "
+        "or read on, and the verdict may be asked for at any moment (about 5 % more documents without a defect).",
+    )
     stratum_ceiling: float | None = Field(
         0.01,
         gt=0,

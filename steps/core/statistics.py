@@ -158,19 +158,6 @@ def plan_sample(
     return low
 
 
-def plan_seeded(population: int, limit: float, alpha: float, alpha_sensitivity: float) -> int:
-    """Fewest seeded defects, all found, with which a census without a defect can pass (capped at 100,000)."""
-    low, high = 1, 100_000
-    while low < high:
-        middle = (low + high) // 2
-        sensitivity = sensitivity_lower_bound(middle, middle, alpha_sensitivity)
-        if plan_sample(population, limit, sensitivity, alpha) is None:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 def chance_to_pass(
     population: int,
     defective: int,

@@ -1,39 +1,26 @@
-"""The verdict: a decision on exactly one set of documents, that anyone can compute again (CONTRACT §5).
-
-`decide` is a pure function of policy, sample and labels. The gate writes what it returns; `verify` computes it again
-from the artifacts that the verdict names and refuses everything that differs. Nothing trusts a task state.
-"""
+"""The verdict: what policy, sample and labels say of exactly one set of documents (CONTRACT §5). A pure function."""
 
 from __future__ import annotations
 
-import hmac
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from steps.core import statistics
-from steps.core.artifact import Artifact
-from steps.core.corpus import Corpus
+from steps.core import anytime, statistics
 from steps.core.digest import json_digest
-from steps.core.errors import ConfigError, DataError, UsageError, VerdictRefused
-from steps.core.labels import Label, labels_from_table, sign, signing_key
+from steps.core.errors import DataError
+from steps.core.labels import Label
 from steps.core.policy import Policy, Reader
 
 SCHEMA_VERSION = 1
-VERDICT_FILE = "verdict.json"
-SIGNATURE_FILE = "verdict.sig"
 POOLED = "other"  # the stratum that small strata are checked in
 EXAMPLES = 5
-UNCONFIRMED = (
-    ConfigError,
-    DataError,
-    UsageError,
-)  # a store that is away, or refuses, says nothing on a verdict
 
 
 class Stratum(BaseModel):
@@ -147,17 +134,33 @@ class Verdict(BaseModel):
         return json_digest(self.model_dump(mode="json"))
 
 
-class Acceptance(BaseModel):
-    """What a training recipe accepts: the policy (None: any) and the kinds of readers."""
+def arithmetic(policy: Policy) -> ModuleType:
+    """The module whose `defect_bound`, `plan_sample` and `sensitivity_lower_bound` the policy's test asks for."""
+    return anytime if policy.test == "anytime" else statistics
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    policy_digest: str | None = Field(
-        None, description="sha256 of the only policy accepted; null: any policy."
-    )
-    readers: tuple[Reader, ...] = Field(
-        ("human",), description="Kinds of readers whose verdicts are accepted."
-    )
+def plan_seeded(policy: Policy, population: int, look: int) -> int:
+    """Fewest seeded defects, all found, with which a census without a defect can pass (capped at 100,000)."""
+    test, (alpha, alpha_sensitivity) = arithmetic(policy), policy.alphas(look)
+    low, high = 1, 100_000
+    while low < high:
+        middle = (low + high) // 2
+        sensitivity = test.sensitivity_lower_bound(middle, middle, alpha_sensitivity)
+        if test.plan_sample(population, policy.limit, sensitivity, alpha) is None:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _seen(sample: Sample, answers: Mapping[str, Sequence[Label]]) -> tuple[Drawn, ...]:
+    """What counts as read: everything drawn, or, where reading may stop at any moment, up to the first gap.
+
+    The sample's order is random and says nothing; what somebody reads out of turn may be chosen.
+    """
+    if sample.facts.policy.test == "fixed":
+        return sample.drawn
+    return tuple(itertools.takewhile(lambda drawn: drawn.sample_id in answers, sample.drawn))
 
 
 def _answers(sample: Sample, labels: Sequence[Label], readers: Sequence[Reader]) -> dict[str, list[Label]]:
@@ -189,12 +192,14 @@ def _stratum_verdicts(
     for name, stratum in sample.facts.strata.items():
         documents[home[name]] += stratum.documents
     for drawn in sample.drawn:
-        if drawn.defect is None and drawn.sample_id in read:
-            reads[home[drawn.stratum]] += 1
+        if drawn.defect is None:
+            reads[home[drawn.stratum]] += drawn.sample_id in read
             defective[home[drawn.stratum]] += drawn.sample_id in bad
     verdicts = {}
     for name in sorted(documents):
-        bound = statistics.defect_bound(defective[name], documents[name], reads[name], sensitivity, alpha)
+        bound = arithmetic(policy).defect_bound(
+            defective[name], documents[name], max(reads[name], defective[name]), sensitivity, alpha
+        )
         verdicts[name] = StratumVerdict(
             documents=documents[name],
             read=reads[name],
@@ -205,16 +210,24 @@ def _stratum_verdicts(
     return verdicts
 
 
-def _need(sample: Sample, unread: int, found: int, seeded: int, seeded_found: int) -> Need:
-    """Documents and seeded defects that the next look should have, if things stay as good as they were."""
-    facts = sample.facts
-    alpha, alpha_sensitivity = facts.policy.alphas(facts.look + 1)
-    sensitivity = statistics.sensitivity_lower_bound(seeded_found, seeded, alpha_sensitivity)
-    planned = statistics.plan_sample(facts.population, facts.policy.limit, sensitivity, alpha, found)
-    more_seeds = None
-    if planned is None:
-        more_seeds = statistics.plan_seeded(facts.population, facts.policy.limit, alpha, alpha_sensitivity)
-    return Need(unread=unread, look=facts.look + 1, documents=planned, seeded=more_seeds)
+def _need(facts: SampleFacts, found: int, seeded_found: int, seeded: int, unread: int) -> Need:
+    """What to read next in this look, or the documents and seeded defects of the next one, if things stay as good."""
+    policy, test = facts.policy, arithmetic(facts.policy)
+
+    def planned(look: int) -> int | None:
+        alpha, alpha_sensitivity = policy.alphas(look)
+        sensitivity = test.sensitivity_lower_bound(seeded_found, seeded, alpha_sensitivity)
+        size: int | None = test.plan_sample(facts.population, policy.limit, sensitivity, alpha, found)
+        return size
+
+    if unread:
+        return Need(unread=unread, documents=planned(facts.look) if policy.test == "anytime" else None)
+    size, look = planned(facts.look + 1), facts.look + 1
+    return Need(
+        look=look,
+        documents=size,
+        seeded=plan_seeded(policy, facts.population, look) if size is None else None,
+    )
 
 
 def decide(
@@ -223,25 +236,28 @@ def decide(
     """The verdict that policy, sample and labels give; a pure function.
 
     A document is defective if any reader says so; a seeded defect counts as found only if every reader of it says
-    so. Both err on the side of the corpus's users. Raises DataError for labels that belong to other documents.
+    so; a defect counts even where it was read out of turn. All err on the side of the corpus's users. Raises
+    DataError for labels that belong to other documents.
     """
     facts, policy = sample.facts, sample.facts.policy
     answers = _answers(sample, labels, policy.readers)
     bad = {name for name, given in answers.items() if any(label.label == "bad" for label in given)}
     every_bad = {name for name, given in answers.items() if all(label.label == "bad" for label in given)}
-    read = set(answers)
+    seen = _seen(sample, answers)
+    read = {d.sample_id for d in seen} & set(answers)
     counted = [d for d in sample.drawn if d.defect is None and d.counted]
-    seeds = [d for d in sample.drawn if d.defect is not None]
+    seeds = [d for d in seen if d.defect is not None]
     x = sum(d.sample_id in bad for d in counted)
-    n = sum(d.sample_id in read for d in counted)
+    n = max(x, sum(d.sample_id in read for d in counted))
     m = sum(d.sample_id in read for d in seeds)
     k = sum(d.sample_id in every_bad for d in seeds)
     alpha, alpha_sensitivity = policy.alphas(facts.look)
     # rounded down to 1e-9, so that another C library's last bits change no verdict
-    sensitivity = math.floor(statistics.sensitivity_lower_bound(k, m, alpha_sensitivity) * 1e9) / 1e9
+    test = arithmetic(policy)
+    sensitivity = math.floor(test.sensitivity_lower_bound(k, m, alpha_sensitivity) * 1e9) / 1e9
     bound = facts.population
     if 0.0 < alpha < 1.0:
-        bound = statistics.defect_bound(x, facts.population, n, sensitivity, alpha)
+        bound = test.defect_bound(x, facts.population, n, sensitivity, alpha)
     unread = sum(d.sample_id not in read for d in sample.drawn)
     strata = _stratum_verdicts(sample, bad, read, sensitivity, alpha) if alpha > 0 else {}
     status, reasons = _status(facts, x, n, bound, unread, strata, veto, m)
@@ -251,7 +267,7 @@ def decide(
     missed = Counter(d.defect for d in seeds if d.sample_id not in every_bad)
     need = Need()
     if status == "need_more":
-        need = Need(unread=unread) if unread else _need(sample, 0, x, m, k)
+        need = _need(facts, x, k, m, unread)
     return Verdict(
         status=status,
         reasons=tuple(reasons),
@@ -322,9 +338,10 @@ def _status(
         failures.append("the corpus has no documents")
     if veto:
         failures.append(f"refused by a person: {veto}")
-    if n and x / n >= policy.limit:
+    # readers who may read on can still bring the rate down, but not below what all documents together allow
+    if n and x / (n if policy.test == "fixed" else facts.population) >= policy.limit:
         failures.append(f"{x} of {n} documents are defective: {x / n:.4%}, the limit is {policy.limit:.4%}")
-    if unread:
+    if unread and policy.test == "fixed":
         gaps.append(f"{unread} documents of the sample have no label yet")
     if n == 0:
         gaps.append("no document was read")
@@ -356,143 +373,3 @@ def _judge_strata(
                 f"{name}: up to {stratum.bound} of {stratum.documents} documents may be defective "
                 f"({stratum.bound_rate:.2%}, the ceiling is {ceiling:.2%})"
             )
-
-
-def load_sample(artifact: Artifact) -> Sample:
-    """The sample in an `evaluate` artifact. Raises DataError if it is not one."""
-    try:
-        facts = SampleFacts.model_validate(artifact.facts["sample"])
-    except (KeyError, ValidationError):
-        raise DataError(f"{artifact.reference.uri} is not a sample: it was not made by evaluate") from None
-    if facts.policy.digest != facts.policy_digest:
-        raise DataError(f"{artifact.reference.uri}: the policy is not the one that its digest names")
-    columns = ["sample_id", "stratum", "doc_sha256", "doc_id"]
-    rows = artifact.read_table(artifact.file("sample.parquet"), columns).to_pylist()
-    seeds = {r["sample_id"]: r for r in artifact.read_table(artifact.file("seeds.parquet")).to_pylist()}
-    drawn = tuple(
-        Drawn(**row, counted=seeds[row["sample_id"]]["counted"], defect=seeds[row["sample_id"]]["defect"])
-        for row in rows
-    )
-    return Sample(facts, drawn)
-
-
-def load_labels(artifact: Artifact) -> list[Label]:
-    """The frozen labels in a `review` artifact."""
-    return labels_from_table(artifact.read_table(artifact.file("labels.parquet")))
-
-
-def recompute(sample: Artifact, labels: Artifact, veto: str = "") -> Verdict:
-    """The verdict of two artifacts. Raises DataError if the labels were given to another sample."""
-    if labels.manifest.identity.payload.inputs.get("sample") != sample.digest:
-        raise DataError(f"{labels.reference.uri} holds labels of another sample than {sample.reference.uri}")
-    return decide(
-        load_sample(sample),
-        load_labels(labels),
-        sample_digest=sample.digest,
-        labels_digest=labels.digest,
-        veto=veto,
-    )
-
-
-def read_verdict(artifact: Artifact) -> Verdict:
-    """The verdict as the gate wrote it. Raises DataError if it is damaged."""
-    try:
-        return Verdict.model_validate_json(artifact.read_bytes(artifact.file(VERDICT_FILE)))
-    except ValidationError as error:
-        raise DataError(f"{artifact.reference.uri}: {error.errors()[0]['msg']}") from None
-
-
-def sign_verdict(verdict: Verdict, key: bytes) -> str:
-    """The signature of a verdict (hex)."""
-    return sign(verdict.model_dump(mode="json"), key)
-
-
-def verify(artifact: Artifact, documents: str | None, acceptance: Acceptance | None = None) -> Verdict:
-    """The verdict in a `gate` artifact, computed again, for the set of documents with the digest ``documents``.
-
-    Raises VerdictRefused if it is missing, forged, edited, for other documents, not a pass, by another policy or
-    other readers than ``acceptance`` says (None: any), or unsigned where TOKENMILL_SIGNING_KEY is set.
-    """
-    where = artifact.reference.uri
-    try:
-        stored = read_verdict(artifact)
-        computed = recompute(artifact.input("sample"), artifact.input("labels"), stored.veto)
-        signature = next((artifact.read_bytes(f).decode() for f in artifact.files("signature")), "")
-    except UNCONFIRMED as error:
-        raise VerdictRefused(f"verdict {where} cannot be confirmed: {error}") from None
-    if stored != computed:
-        fields = [n for n in Verdict.model_fields if getattr(stored, n) != getattr(computed, n)]
-        raise VerdictRefused(
-            f"verdict {where} is not what sample, labels and policy give: {', '.join(fields)} differ"
-        )
-    if documents is None or stored.documents != documents:
-        raise VerdictRefused(
-            f"verdict {where} is on the documents {stored.documents[:12]}, not on {(documents or 'none')[:12]}"
-        )
-    if stored.status != "pass":
-        raise VerdictRefused(f"verdict {where} is {stored.status}: {'; '.join(stored.reasons)}")
-    key = signing_key()
-    if key and not hmac.compare_digest(sign_verdict(stored, key), signature):
-        raise VerdictRefused(f"verdict {where} is not signed by this installation; run the gate again")
-    if acceptance is not None:
-        _check_acceptance(stored, acceptance, where)
-    return stored
-
-
-def _check_acceptance(verdict: Verdict, acceptance: Acceptance, where: str) -> None:
-    if acceptance.policy_digest is not None and verdict.policy_digest != acceptance.policy_digest:
-        raise VerdictRefused(
-            f"verdict {where} is by the policy {verdict.policy_digest[:12]}, "
-            f"the training recipe pins {acceptance.policy_digest[:12]}"
-        )
-    strange = sorted(set(verdict.readers) - set(acceptance.readers))
-    if strange:
-        raise VerdictRefused(
-            f"verdict {where} rests on {', '.join(strange)} readers; "
-            f"the training recipe accepts {', '.join(acceptance.readers)}"
-        )
-
-
-def verify_corpus(artifact: Artifact, acceptance: Acceptance | Mapping[str, Any] | None = None) -> Verdict:
-    """The verdict of a published corpus, verified. Raises VerdictRefused if the corpus has none that holds."""
-    if acceptance is not None and not isinstance(acceptance, Acceptance):
-        acceptance = Acceptance.model_validate(acceptance)
-    where = artifact.reference.uri
-    if artifact.step != "publish" or not artifact.has_input("verdict"):
-        raise VerdictRefused(
-            f"corpus {where} carries no verdict: it was made by {artifact.step}, not by publish"
-        )
-    try:
-        gate = artifact.input("verdict")
-    except UNCONFIRMED as error:
-        raise VerdictRefused(f"corpus {where}: its verdict cannot be read: {error}") from None
-    gated = artifact.input("corpus")
-    verdict = verify(gate, gated.manifest.identity.documents, acceptance)
-    if artifact.manifest.identity.documents != verdict.documents:
-        _check_removals(artifact, gated, verdict)
-    return verdict
-
-
-def _check_removals(published: Artifact, gated: Artifact, verdict: Verdict) -> None:
-    """Raise VerdictRefused unless the published texts are gated ones, and the bound holds for what is left."""
-    where = published.reference.uri
-    left, every = (text_digest_counts(Corpus.open(artifact)) for artifact in (published, gated))
-    strange = sum(1 for digest, count in left.items() if count > every.get(digest, 0))
-    if strange:
-        raise VerdictRefused(f"corpus {where} holds {strange} texts that its verdict is not on")
-    size = sum(left.values())
-    allowed = statistics.allowed_defects(size, verdict.policy.limit)
-    if verdict.policy.bound == "exact" and verdict.bound > allowed:
-        raise VerdictRefused(
-            f"corpus {where} shrank to {size} documents, of which up to {verdict.bound} may be defective; "
-            "it needs a new review"
-        )
-
-
-def text_digest_counts(corpus: Corpus) -> dict[bytes, int]:
-    """How often each text (by its sha256) is kept in the corpus, from the side files."""
-    counts: Counter[bytes] = Counter()
-    for shard in corpus.shards:
-        digests = np.ascontiguousarray(shard.kept_text_digests())
-        counts.update(digests.view(f"V{digests.shape[1]}").ravel().tolist())
-    return counts

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from steps.core import statistics
-from steps.core.verdict import POOLED, Stratum
+from steps.core.verdict import POOLED, Stratum, arithmetic
 from steps.evaluate.config import Config
 
 
@@ -34,7 +34,8 @@ def row_keys(seed: str, shard: str, rows: np.ndarray) -> np.ndarray:
 def planned_sensitivity(config: Config) -> float:
     """The lower bound of the readers' sensitivity that the plan counts on."""
     found = math.floor(config.seeded * config.planned_sensitivity)
-    return statistics.sensitivity_lower_bound(found, config.seeded, config.policy.alphas(config.look)[1])
+    test = arithmetic(config.policy)
+    return test.sensitivity_lower_bound(found, config.seeded, config.policy.alphas(config.look)[1])
 
 
 def planned_size(population: int, config: Config) -> tuple[int, int | None]:
@@ -43,7 +44,7 @@ def planned_size(population: int, config: Config) -> tuple[int, int | None]:
     if config.policy.bound == "none":
         return min(size, population), 0
     alpha, _ = config.policy.alphas(config.look)
-    needed = statistics.plan_sample(
+    needed = arithmetic(config.policy).plan_sample(
         population, config.policy.limit, planned_sensitivity(config), alpha, config.allowed_defects
     )
     return min(max(size, population if needed is None else needed), population), needed
@@ -69,7 +70,7 @@ def allocate(counts: Mapping[str, int], config: Config) -> tuple[dict[str, Strat
     for pool in sorted(set(home.values())):
         members = [name for name in names if home[name] == pool]
         documents = sum(counts[name] for name in members)
-        floor = statistics.plan_sample(
+        floor = arithmetic(policy).plan_sample(
             documents, policy.stratum_ceiling, planned_sensitivity(config), policy.alphas(config.look)[0]
         )
         missing = (documents if floor is None else floor) - sum(strata[name].sampled for name in members)

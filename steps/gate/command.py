@@ -8,7 +8,8 @@ from steps.core import statistics
 from steps.core.errors import UsageError
 from steps.core.inspection import find_artifact
 from steps.core.policy import Policy
-from steps.core.verdict import read_verdict
+from steps.core.verdict import arithmetic, plan_seeded
+from steps.core.verification import read_verdict
 from steps.gate.explain import explain_artifact
 
 RATES = (0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002)
@@ -25,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--look", type=int, default=1, help="plan: number of the look at the dump (default 1)"
+    )
+    parser.add_argument(
+        "--test", choices=("fixed", "anytime"), default="fixed", help="plan: may readers stop when it passes?"
     )
     parser.add_argument("--limit", type=float, default=0.001, help="plan: defect rate to stay below")
 
@@ -45,14 +49,21 @@ def execute(arguments: argparse.Namespace, root: str) -> None:
     if not 0 <= found <= arguments.seeded:
         raise UsageError(f"--found {found} must lie between 0 and --seeded {arguments.seeded}")
     print(
-        plan_text(Policy(limit=arguments.limit), arguments.documents, arguments.seeded, found, arguments.look)
+        plan_text(
+            Policy(limit=arguments.limit, test=arguments.test),
+            arguments.documents,
+            arguments.seeded,
+            found,
+            arguments.look,
+        )
     )
 
 
 def plan_text(policy: Policy, documents: int, seeded: int, found: int, look: int) -> str:
     """What must be read for which chance to pass, as lines for a terminal."""
     alpha, alpha_sensitivity = policy.alphas(look)
-    sensitivity = statistics.sensitivity_lower_bound(found, seeded, alpha_sensitivity)
+    test = arithmetic(policy)
+    sensitivity = test.sensitivity_lower_bound(found, seeded, alpha_sensitivity)
     lines = [
         f"{documents} documents, limit {policy.limit:.4%}, look {look}; readers find at least {sensitivity:.2%} of the "
         f"defects ({found} of {seeded} seeded ones)"
@@ -60,9 +71,9 @@ def plan_text(policy: Policy, documents: int, seeded: int, found: int, look: int
     lines.append("defects  documents  chance to pass at a true rate of (if readers find everything)")
     lines.append("allowed  to read    " + "  ".join(f"{rate:6.2%}" for rate in RATES))
     for allowed in (0, 1, 2, 3, 5):
-        size = statistics.plan_sample(documents, policy.limit, sensitivity, alpha, allowed)
+        size = test.plan_sample(documents, policy.limit, sensitivity, alpha, allowed)
         if size is None:
-            needed = statistics.plan_seeded(documents, policy.limit, alpha, alpha_sensitivity)
+            needed = plan_seeded(policy, documents, look)
             lines.append(f"{allowed:<8} not possible, not even by reading all; seed {needed} defects or more")
             break
         chances = [

@@ -11,15 +11,8 @@ from steps.core.errors import ConfigError, DataError
 from steps.core.labels import signing_key
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.store import Store
-from steps.core.verdict import (
-    SIGNATURE_FILE,
-    VERDICT_FILE,
-    SampleFacts,
-    Verdict,
-    load_sample,
-    recompute,
-    sign_verdict,
-)
+from steps.core.verdict import SampleFacts, Verdict
+from steps.core.verification import SIGNATURE_FILE, VERDICT_FILE, load_sample, recompute, sign_verdict
 from steps.gate.config import Config
 from steps.gate.explain import explain, page
 

@@ -18,7 +18,7 @@ from steps.core.document_set import corpus_documents
 from steps.core.errors import ConfigError, DataError, VerdictRefused
 from steps.core.parts import PartWriter, open_artifact
 from steps.core.step import Input, Step, StepContext
-from steps.core.verdict import Acceptance, verify_corpus
+from steps.core.verification import Acceptance, verify_corpus
 from steps.mix.choose import STAGES, Choice, Rows, choose
 from steps.mix.config import Config
 from steps.mix.keys import row_keys, text_keys

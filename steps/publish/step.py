@@ -16,7 +16,8 @@ from steps.core.document import SCHEMA, text_bytes
 from steps.core.errors import DataError, VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.takedown import Takedowns
-from steps.core.verdict import Verdict, verify, verify_corpus
+from steps.core.verdict import Verdict
+from steps.core.verification import verify, verify_corpus
 from steps.publish.config import Config
 from steps.report.page import stage_report
 

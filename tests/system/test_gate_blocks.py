@@ -15,7 +15,7 @@ from steps.core.errors import ServiceError, VerdictRefused
 from steps.core.manifest import Identity, Manifest, Reference
 from steps.core.pipeline import PIPELINES
 from steps.core.store import open_store
-from steps.core.verdict import read_verdict, verify_corpus
+from steps.core.verification import read_verdict, verify_corpus
 from tests.system.mill import DUMP, MANY_PARTS, Done, Turned
 
 FACTORY, TRAINING = "data_factory", "continual_pretraining"

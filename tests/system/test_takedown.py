@@ -11,7 +11,7 @@ from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
 from steps.core.corpus import Corpus
 from steps.core.store import open_store
-from steps.core.verdict import verify_corpus
+from steps.core.verification import verify_corpus
 from tests.system.mill import Mill, Turned
 from tests.system.test_inspection import TRAINING, documents_in
 

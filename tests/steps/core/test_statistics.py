@@ -13,6 +13,7 @@ from scipy.stats import beta, hypergeom
 
 from steps.core import statistics
 from steps.core.policy import Policy
+from steps.core.verdict import plan_seeded
 
 
 def exact_probability(found: int, population: int, defective: int, sample: int, se: Fraction) -> Fraction:
@@ -114,7 +115,7 @@ def test_a_census_by_imperfect_readers_is_not_certainty() -> None:
 
 def test_small_corpora_can_pass_with_enough_seeded_defects() -> None:
     alpha, alpha_sensitivity = Policy().alphas(1)
-    needed = statistics.plan_seeded(120, 0.001, alpha, alpha_sensitivity)
+    needed = plan_seeded(Policy(), 120, 1)
     for seeded, passes in ((needed - 1, False), (needed, True)):
         sensitivity = statistics.sensitivity_lower_bound(seeded, seeded, alpha_sensitivity)
         assert (statistics.plan_sample(120, 0.001, sensitivity, alpha) is not None) == passes

@@ -144,3 +144,51 @@ def test_a_person_can_refuse_but_not_allow() -> None:
     refused = decide(sample, list(labels_of(sample)), sample_digest="s", labels_digest="l", veto="smells")
     assert refused.status == "fail"
     assert "smells" in refused.reasons[0]
+
+
+ANYTIME = Policy(test="anytime")
+
+
+def shuffled(sample: Sample) -> Sample:
+    """The same sample with its seeds spread over it, as evaluate's random order does."""
+    documents, seeds = (list(group) for group in (sample.drawn[:-600], sample.drawn[-600:]))
+    step = len(documents) // len(seeds)
+    drawn = [d for i, seed in enumerate(seeds) for d in (seed, *documents[i * step : (i + 1) * step])]
+    return Sample(sample.facts, (*drawn, *documents[len(seeds) * step :]))
+
+
+def test_reading_may_stop_as_soon_as_the_evidence_is_enough() -> None:
+    sample = shuffled(sample_of(documents=6000, population=100_000, policy=ANYTIME))
+    order = [d.sample_id for d in sample.drawn]
+    assert verdict_of(sample, skip=tuple(order[3000:])).status == "need_more"
+    stopped = verdict_of(sample, skip=tuple(order[5000:]))
+    assert stopped.status == "pass" and stopped.read < 4600
+    assert stopped.bound <= 99
+    fixed = shuffled(sample_of(documents=6000, population=100_000))
+    assert verdict_of(fixed, skip=tuple(order[5000:])).status == "need_more", (
+        "a fixed plan is read to its end"
+    )
+
+
+def test_what_was_read_out_of_turn_counts_only_against_the_corpus() -> None:
+    sample = shuffled(sample_of(documents=6000, population=100_000, policy=ANYTIME))
+    order = [d.sample_id for d in sample.drawn]
+    gap = verdict_of(sample, skip=(order[50],))
+    assert gap.status == "need_more" and gap.read <= 50
+    late = next(name for name in order[5500:] if name.startswith("d"))
+    assert (
+        verdict_of(sample, skip=tuple(n for n in order[5000:] if n != late), bad=(late,)).status
+        == "need_more"
+    )
+
+
+def test_a_defect_can_be_outweighed_by_reading_on_until_there_are_too_many() -> None:
+    sample = shuffled(sample_of(documents=9000, population=100_000, policy=ANYTIME))
+    order = [d.sample_id for d in sample.drawn]
+    early = next(name for name in order if name.startswith("d"))
+    waiting = verdict_of(sample, skip=tuple(order[2000:]), bad=(early,))
+    assert waiting.status == "need_more" and waiting.rate > 0.0005
+    assert waiting.need.documents is not None and 7000 < waiting.need.documents < 9000
+    assert verdict_of(sample, bad=(early,)).status == "pass"
+    many = tuple(name for name in order if name.startswith("d"))[:100]
+    assert verdict_of(sample, bad=many).status == "fail"

@@ -17,7 +17,7 @@ from steps.core.errors import ConfigError, DataError, VerdictRefused
 from steps.core.labels import SIGNING_KEY, Label, put_label
 from steps.core.manifest import Identity, Manifest, Reference
 from steps.core.store import open_store
-from steps.core.verdict import read_verdict, verify, verify_corpus
+from steps.core.verification import read_verdict, verify, verify_corpus
 from tests.steps.gate.line import RUN, Line, records, step, through_the_gate
 
 AUTOMATIC = {"readers": ["automatic"]}

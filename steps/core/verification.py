@@ -1,0 +1,181 @@
+"""Verdicts are believed by nobody: who relies on one computes it again from the artifacts that it names (CONTRACT §5).
+
+The gate writes what `verdict.decide` returns; `verify` computes it again and refuses everything that differs. Nothing
+trusts a task state.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steps.core import statistics
+from steps.core.artifact import Artifact
+from steps.core.corpus import Corpus
+from steps.core.errors import ConfigError, DataError, UsageError, VerdictRefused
+from steps.core.labels import Label, labels_from_table, sign, signing_key
+from steps.core.policy import Reader
+from steps.core.verdict import Drawn, Sample, SampleFacts, Verdict, decide
+
+VERDICT_FILE = "verdict.json"
+SIGNATURE_FILE = "verdict.sig"
+# a store that is away, or refuses, says nothing on a verdict
+UNCONFIRMED = (ConfigError, DataError, UsageError)
+
+
+class Acceptance(BaseModel):
+    """What a training recipe accepts: the policy (None: any) and the kinds of readers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy_digest: str | None = Field(
+        None, description="sha256 of the only policy accepted; null: any policy."
+    )
+    readers: tuple[Reader, ...] = Field(
+        ("human",), description="Kinds of readers whose verdicts are accepted."
+    )
+
+
+def load_sample(artifact: Artifact) -> Sample:
+    """The sample in an `evaluate` artifact. Raises DataError if it is not one."""
+    try:
+        facts = SampleFacts.model_validate(artifact.facts["sample"])
+    except (KeyError, ValidationError):
+        raise DataError(f"{artifact.reference.uri} is not a sample: it was not made by evaluate") from None
+    if facts.policy.digest != facts.policy_digest:
+        raise DataError(f"{artifact.reference.uri}: the policy is not the one that its digest names")
+    columns = ["sample_id", "stratum", "doc_sha256", "doc_id"]
+    rows = artifact.read_table(artifact.file("sample.parquet"), columns).to_pylist()
+    seeds = {r["sample_id"]: r for r in artifact.read_table(artifact.file("seeds.parquet")).to_pylist()}
+    drawn = tuple(
+        Drawn(**row, counted=seeds[row["sample_id"]]["counted"], defect=seeds[row["sample_id"]]["defect"])
+        for row in rows
+    )
+    return Sample(facts, drawn)
+
+
+def load_labels(artifact: Artifact) -> list[Label]:
+    """The frozen labels in a `review` artifact."""
+    return labels_from_table(artifact.read_table(artifact.file("labels.parquet")))
+
+
+def recompute(sample: Artifact, labels: Artifact, veto: str = "") -> Verdict:
+    """The verdict of two artifacts. Raises DataError if the labels were given to another sample."""
+    if labels.manifest.identity.payload.inputs.get("sample") != sample.digest:
+        raise DataError(f"{labels.reference.uri} holds labels of another sample than {sample.reference.uri}")
+    return decide(
+        load_sample(sample),
+        load_labels(labels),
+        sample_digest=sample.digest,
+        labels_digest=labels.digest,
+        veto=veto,
+    )
+
+
+def read_verdict(artifact: Artifact) -> Verdict:
+    """The verdict as the gate wrote it. Raises DataError if it is damaged."""
+    try:
+        return Verdict.model_validate_json(artifact.read_bytes(artifact.file(VERDICT_FILE)))
+    except ValidationError as error:
+        raise DataError(f"{artifact.reference.uri}: {error.errors()[0]['msg']}") from None
+
+
+def sign_verdict(verdict: Verdict, key: bytes) -> str:
+    """The signature of a verdict (hex)."""
+    return sign(verdict.model_dump(mode="json"), key)
+
+
+def verify(artifact: Artifact, documents: str | None, acceptance: Acceptance | None = None) -> Verdict:
+    """The verdict in a `gate` artifact, computed again, for the set of documents with the digest ``documents``.
+
+    Raises VerdictRefused if it is missing, forged, edited, for other documents, not a pass, by another policy or
+    other readers than ``acceptance`` says (None: any), or unsigned where TOKENMILL_SIGNING_KEY is set.
+    """
+    where = artifact.reference.uri
+    try:
+        stored = read_verdict(artifact)
+        computed = recompute(artifact.input("sample"), artifact.input("labels"), stored.veto)
+        signature = next((artifact.read_bytes(f).decode() for f in artifact.files("signature")), "")
+    except UNCONFIRMED as error:
+        raise VerdictRefused(f"verdict {where} cannot be confirmed: {error}") from None
+    if stored != computed:
+        fields = [n for n in Verdict.model_fields if getattr(stored, n) != getattr(computed, n)]
+        raise VerdictRefused(
+            f"verdict {where} is not what sample, labels and policy give: {', '.join(fields)} differ"
+        )
+    if documents is None or stored.documents != documents:
+        raise VerdictRefused(
+            f"verdict {where} is on the documents {stored.documents[:12]}, not on {(documents or 'none')[:12]}"
+        )
+    if stored.status != "pass":
+        raise VerdictRefused(f"verdict {where} is {stored.status}: {'; '.join(stored.reasons)}")
+    key = signing_key()
+    if key and not hmac.compare_digest(sign_verdict(stored, key), signature):
+        raise VerdictRefused(f"verdict {where} is not signed by this installation; run the gate again")
+    if acceptance is not None:
+        _check_acceptance(stored, acceptance, where)
+    return stored
+
+
+def _check_acceptance(verdict: Verdict, acceptance: Acceptance, where: str) -> None:
+    if acceptance.policy_digest is not None and verdict.policy_digest != acceptance.policy_digest:
+        raise VerdictRefused(
+            f"verdict {where} is by the policy {verdict.policy_digest[:12]}, "
+            f"the training recipe pins {acceptance.policy_digest[:12]}"
+        )
+    strange = sorted(set(verdict.readers) - set(acceptance.readers))
+    if strange:
+        raise VerdictRefused(
+            f"verdict {where} rests on {', '.join(strange)} readers; "
+            f"the training recipe accepts {', '.join(acceptance.readers)}"
+        )
+
+
+def verify_corpus(artifact: Artifact, acceptance: Acceptance | Mapping[str, Any] | None = None) -> Verdict:
+    """The verdict of a published corpus, verified. Raises VerdictRefused if the corpus has none that holds."""
+    if acceptance is not None and not isinstance(acceptance, Acceptance):
+        acceptance = Acceptance.model_validate(acceptance)
+    where = artifact.reference.uri
+    if artifact.step != "publish" or not artifact.has_input("verdict"):
+        raise VerdictRefused(
+            f"corpus {where} carries no verdict: it was made by {artifact.step}, not by publish"
+        )
+    try:
+        gate = artifact.input("verdict")
+    except UNCONFIRMED as error:
+        raise VerdictRefused(f"corpus {where}: its verdict cannot be read: {error}") from None
+    gated = artifact.input("corpus")
+    verdict = verify(gate, gated.manifest.identity.documents, acceptance)
+    if artifact.manifest.identity.documents != verdict.documents:
+        _check_removals(artifact, gated, verdict)
+    return verdict
+
+
+def _check_removals(published: Artifact, gated: Artifact, verdict: Verdict) -> None:
+    """Raise VerdictRefused unless the published texts are gated ones, and the bound holds for what is left."""
+    where = published.reference.uri
+    left, every = (text_digest_counts(Corpus.open(artifact)) for artifact in (published, gated))
+    strange = sum(1 for digest, count in left.items() if count > every.get(digest, 0))
+    if strange:
+        raise VerdictRefused(f"corpus {where} holds {strange} texts that its verdict is not on")
+    size = sum(left.values())
+    allowed = statistics.allowed_defects(size, verdict.policy.limit)
+    if verdict.policy.bound == "exact" and verdict.bound > allowed:
+        raise VerdictRefused(
+            f"corpus {where} shrank to {size} documents, of which up to {verdict.bound} may be defective; "
+            "it needs a new review"
+        )
+
+
+def text_digest_counts(corpus: Corpus) -> dict[bytes, int]:
+    """How often each text (by its sha256) is kept in the corpus, from the side files."""
+    counts: Counter[bytes] = Counter()
+    for shard in corpus.shards:
+        digests = np.ascontiguousarray(shard.kept_text_digests())
+        counts.update(digests.view(f"V{digests.shape[1]}").ravel().tolist())
+    return counts
