@@ -117,55 +117,132 @@ def _is_open(point):
     )
 
 
+@njit(inline="always")
+def _ending(data, start, stop, classes):
+    """(END, whether the last mark before closing quotes and brackets ends a sentence, or is an ellipsis) of a span.
+
+    Read from its end. A cut-off is exactly three full stops or one …: …… is how Chinese writes an ellipsis, and four
+    full stops are one with the end of its sentence.
+    """
+    at, last, mark = stop, np.int32(0), np.int32(0)
+    run, other = (
+        0,
+        0,
+    )  # full stops or … like the mark, before another character; the others of the two before those
+    leaders = 0
+    while at > start:
+        at -= 1
+        while at > start and (data[at] & 0xC0) == 0x80:
+            at -= 1
+        point, _ = decode(data, at, stop)
+        if (classes[point] & SPACE) != 0:
+            continue
+        if last == 0:
+            last = point
+        if mark == 0:
+            if is_closer(point):
+                continue
+            mark = point
+        if point != 0x2E and point != 0x2026:
+            break
+        leaders += point == 0x2026
+        if point == mark and other == 0:
+            run += 1
+        else:
+            other += 1
+    ellipsis = leaders > 0 or run >= 3
+    if (mark == 0x2E and run == 3) or (mark == 0x2026 and run == 1):
+        how = ENDS_CUT_OFF
+    elif _is_open(last):
+        how = ENDS_OPEN
+    elif not is_terminator(mark):
+        how = ENDS_BARE
+    else:
+        how = ENDS
+    return how, is_terminator(mark) or _is_colon(mark), ellipsis
+
+
+@njit
+def count_sentences(data, start, end, classes):
+    """(characters, tokens, how it ends), int32[spans] each, as `count_spans` counts them."""
+    characters, tokens = np.empty(len(start), np.int32), np.empty(len(start), np.int32)
+    ends = np.empty(len(start), np.int32)
+    for span in range(len(start)):
+        at, stop = start[span], end[span]
+        count, found, inside = 0, 0, False
+        while at < stop:
+            if inside:
+                begin = at
+                while at < stop and np.uint8(data[at] - 0x21) < 0x5E:  # the rest of a word in ASCII
+                    at += 1
+                count += at - begin
+                if at == stop:
+                    break
+            point, size = decode(data, at, stop)
+            flags = classes[point]
+            at += size
+            count += 1
+            single = (flags & IDEOGRAPH) != 0
+            word = (flags & (IDEOGRAPH | SPACE | WIDE_PUNCTUATION)) == 0
+            found += single or (word and not inside)
+            inside = word
+        characters[span], tokens[span] = count, found
+        ends[span], _, _ = _ending(data, start[span], stop, classes)
+    return characters, tokens, ends
+
+
 @njit
 def count_spans(data, start, end, classes):
-    """int32[spans, COLUMNS] of lines or sentences: start, end int64[spans] bytes, classes uint16[0x110000].
+    """int32[spans, COLUMNS] of lines: start, end int64[spans] bytes, classes uint16[0x110000].
 
     An ellipsis is a run of at least three full stops or of any number of …; a line ends a sentence if the
-    last mark before closing quotes and brackets is a terminator. A cut-off is exactly three full stops or one …:
-    …… is how Chinese writes an ellipsis, and four full stops are one with the end of its sentence.
+    last mark before closing quotes and brackets is a terminator.
     """
     out = np.zeros((len(start), 21), np.int32)
     for span in range(len(start)):
         at, stop = start[span], end[span]
         row = out[span]
         characters, letters, upper, digits, punctuation, special, spaces = 0, 0, 0, 0, 0, 0, 0
-        han, ascii_, tokens, words, longest, run, curly = 0, 0, 0, 0, 0, 0, 0
-        dots, stops, leaders, bracket, bracketed = 0, 0, 0, 0, 0
-        last_mark, last_dots, last_point = np.int32(0), 0, np.int32(0)
-        first, inside, formula, last_cut, in_words = True, False, False, False, False
+        han, ascii_, singles, words, longest, run, curly = 0, 0, 0, 0, 0, 0, 0
+        dots, stops, leaders, opened, bracketed = 0, 0, 0, -1, 0
+        first, formula, in_words = True, False, False
         while at < stop:
+            byte = data[at]
+            if np.uint8((byte | 0x20) - 0x61) < 26:  # a run of ASCII letters, most of most texts
+                begin = at
+                while at < stop and np.uint8((data[at] | 0x20) - 0x61) < 26:
+                    upper += data[at] < 0x61
+                    at += 1
+                size = at - begin
+                characters += size
+                letters += size
+                ascii_ += size
+                words += run == 0
+                run += size
+                first, in_words, dots, stops, leaders = False, True, 0, 0, 0
+                continue
             point, size = decode(data, at, stop)
             flags = classes[point]
             at += size
             characters += 1
-            bracket += 1
+            han += (flags & HAN) != 0
+            if (flags & (IDEOGRAPH | SPACE | WIDE_PUNCTUATION)) != 0:  # as steps/text/segment.py cuts tokens
+                singles += (flags & IDEOGRAPH) != 0
+                longest, run = max(longest, run), 0
+            else:
+                words += run == 0
+                run += 1
             if (flags & (LETTER | DIGIT)) != 0:
-                # most characters: a letter or digit, which ends no sentence and stands in no row of marks
                 letters += (flags & LETTER) != 0
                 upper += (flags & UPPER) != 0
                 digits += (flags & DIGIT) != 0
-                han += (flags & HAN) != 0
                 ascii_ += point <= 0x7F
-                if (flags & IDEOGRAPH) != 0:
-                    tokens += 1
-                    run = 0
-                else:
-                    run += 1
-                    if run == 1:
-                        words += 1
-                    longest = max(longest, run)
-                first, in_words, last_cut = False, True, False
-                dots, stops, leaders, last_dots = 0, 0, 0, 0
-                last_point = last_mark = point
-                continue
-            if (flags & SPACE) != 0:
-                spaces += 1
-                run = 0
-                punctuation += (flags & PUNCTUATION) != 0
+                first, in_words, dots, stops, leaders = False, True, 0, 0, 0
                 continue
             punctuation += (flags & PUNCTUATION) != 0
-            han += (flags & HAN) != 0
+            if (flags & SPACE) != 0:
+                spaces += 1
+                continue
             if point > 0x7F:
                 special += (flags & (MARK | PUNCTUATION | OTHER_NUMBER)) == 0
             elif point > 0x20:
@@ -178,10 +255,10 @@ def count_spans(data, start, end, classes):
                 row[BULLET] = _is_bullet(point, data[at] if at < stop else 0)
             # 【…】: what opens and closes within the line
             if point == 0x3010:
-                inside, bracket = True, 0
-            elif point == 0x3011 and inside:
-                bracketed += bracket - 1
-                inside = False
+                opened = characters
+            elif point == 0x3011 and opened >= 0:
+                bracketed += characters - opened - 1
+                opened = -1
             # runs of dots
             if point == 0x2E:
                 dots += 1
@@ -198,33 +275,12 @@ def count_spans(data, start, end, classes):
                 row[CUT_OFFS] += 1
             elif in_words and (stops == 4 or leaders == 2):
                 row[CUT_OFFS] -= 1
-            last_point = point
-            if not is_closer(point):
-                last_mark, last_dots, last_cut = point, dots, stops == 3 or leaders == 1
-            # words and tokens, as steps/text/segment.py cuts them
-            if (flags & IDEOGRAPH) != 0:
-                tokens += 1
-                run = 0
-            elif (flags & WIDE_PUNCTUATION) != 0:
-                run = 0
-            else:
-                run += 1
-                if run == 1:
-                    words += 1
-                longest = max(longest, run)
         row[CHARACTERS], row[LETTERS], row[UPPERS], row[DIGITS] = characters, letters, upper, digits
         row[PUNCTUATIONS], row[SPECIALS], row[SPACES], row[HANS] = punctuation, special, spaces, han
-        row[LONGEST_WORD], row[TOKENS], row[WORDS], row[ASCII] = longest, tokens + words, words, ascii_
-        row[LENTICULAR] = bracketed
+        row[LONGEST_WORD], row[TOKENS], row[WORDS] = max(longest, run), singles + words, words
+        row[ASCII], row[LENTICULAR] = ascii_, bracketed
         row[CURLY] = 0 if formula else curly  # braces of a formula or of code are no page residue
-        row[ENDS_ELLIPSIS] = last_dots >= 3
-        row[ENDS_SENTENCE] = is_terminator(last_mark) or _is_colon(last_mark)
-        if last_cut:
-            row[END] = ENDS_CUT_OFF
-        elif _is_open(last_point):
-            row[END] = ENDS_OPEN
-        elif not is_terminator(last_mark):
-            row[END] = ENDS_BARE
+        row[END], row[ENDS_SENTENCE], row[ENDS_ELLIPSIS] = _ending(data, start[span], stop, classes)
     return out
 
 
@@ -302,8 +358,14 @@ def count_lost(data, offsets):
 def count_stop_words(offsets, hashes, stops, wanted):
     """(different stop words, stop words), int64[documents], of the documents that are `wanted`.
 
-    stops uint64[] sorted, at most 64 of them.
+    stops uint64[], at most 64 of them, none twice.
     """
+    keys, place = np.zeros(256, np.uint64), np.full(256, -1, np.int64)
+    for i in range(len(stops)):
+        slot = np.int64(stops[i] & np.uint64(255))
+        while place[slot] >= 0:
+            slot = (slot + 1) & 255
+        keys[slot], place[slot] = stops[i], i
     documents = len(offsets) - 1
     different, total = np.zeros(documents, np.int64), np.zeros(documents, np.int64)
     for document in range(documents):
@@ -311,10 +373,13 @@ def count_stop_words(offsets, hashes, stops, wanted):
             continue
         seen = np.uint64(0)
         for token in range(offsets[document], offsets[document + 1]):
-            place = np.searchsorted(stops, hashes[token])
-            if place < len(stops) and stops[place] == hashes[token]:
-                total[document] += 1
-                seen |= np.uint64(1) << np.uint64(place)
+            slot = np.int64(hashes[token] & np.uint64(255))
+            while place[slot] >= 0:
+                if keys[slot] == hashes[token]:
+                    total[document] += 1
+                    seen |= np.uint64(1) << np.uint64(place[slot])
+                    break
+                slot = (slot + 1) & 255
         while seen:
             different[document] += 1
             seen &= seen - np.uint64(1)

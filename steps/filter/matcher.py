@@ -103,7 +103,7 @@ def scan(automaton: Automaton, data: np.ndarray, start: np.ndarray, end: np.ndar
 
     A match is a whole word unless it begins or ends inside a run of ASCII letters and digits.
     """
-    size = 1024
+    size = 1024 + len(data) // 64
     while True:
         hits = Hits(
             np.empty(size, np.int64),
@@ -118,21 +118,29 @@ def scan(automaton: Automaton, data: np.ndarray, start: np.ndarray, end: np.ndar
 
 
 @njit
-def _outermost(group, start, end):
-    keep = np.zeros(len(start), np.bool_)
-    last_group, last_end = np.int64(-1), np.int64(-1)
-    for i in range(len(start)):
-        if group[i] != last_group or start[i] >= last_end:
-            keep[i] = True
-            last_group, last_end = group[i], end[i]
-    return keep
+def _weigh(order, start, end, word, line, sentence, weights, by_line, by_sentence):
+    reach = np.full(len(weights), -1, np.int64)
+    for hit in order:
+        for category in range(len(weights)):
+            weight = weights[category, word[hit]]
+            if weight != 0 and start[hit] >= reach[category]:
+                by_line[category, line[hit]] += weight
+                by_sentence[category, sentence[hit]] += weight
+                reach[category] = end[hit]
 
 
-def outermost(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """int64[]: indices of matches left when, per group, from left to right, the longest match wins.
+def weigh(
+    hits: Hits, length: np.ndarray, sentence: np.ndarray, weights: np.ndarray, lines: int, sentences: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(float64[categories, lines], float64[categories, sentences]): sums of the weights of whole words.
 
-    So that 贷款 in 无抵押贷款 does not count twice.
+    hits.span is their line; length int32[words], weights float64[categories, words], 0 where the word is not in the
+    category. Of the words of a category the longest wins, from left to right, so that 贷款 in 无抵押贷款 does not
+    count twice.
     """
-    order = np.lexsort((-end, start, group))
-    kept = order[_outermost(group[order], start[order], end[order])]
-    return np.sort(kept)
+    by_line, by_sentence = np.zeros((len(weights), lines)), np.zeros((len(weights), sentences))
+    whole = np.flatnonzero(hits.whole)
+    order = whole[np.lexsort((-length[hits.word[whole]], hits.start[whole]))]
+    end = hits.start + length[hits.word]
+    _weigh(order, hits.start, end, hits.word, hits.span, sentence, weights, by_line, by_sentence)
+    return by_line, by_sentence

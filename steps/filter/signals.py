@@ -96,22 +96,22 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     lines = Spans(*(column[~code] for column in whole))
     sentences = segment.sentences(data, lines, table)
     per_line = k.count_spans(data, lines.start, lines.end, table)
-    per_sentence = k.count_spans(data, sentences.start, sentences.end, table)
+    size, tokens, ends = k.count_sentences(data, sentences.start, sentences.end, table)
     line_hash = segment.hash_spans(data, lines.start, lines.end)
-    sentence_hash = _trimmed_hash(data, sentences, per_sentence)
+    sentence_hash = _trimmed_hash(data, sentences)
     document_of_sentence = lines.parent[sentences.parent]
     line_repeats = _repeats(lines.parent, len(offsets) - 1, line_hash)
     sentence_repeats = _repeats(document_of_sentence, len(offsets) - 1, sentence_hash)
 
     paragraph = _line_signals(per_line) | {"repeats_earlier": line_repeats.astype(np.float64)}
     sentence = {
-        "characters": per_sentence[:, k.CHARACTERS].astype(np.float64),
-        "tokens": per_sentence[:, k.TOKENS].astype(np.float64),
+        "characters": size.astype(np.float64),
+        "tokens": tokens.astype(np.float64),
         "repeats_earlier": sentence_repeats.astype(np.float64),
     }
     document = _document_signals(
         per_line,
-        per_sentence,
+        size,
         lines.parent,
         document_of_sentence,
         line_repeats,
@@ -133,9 +133,7 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     closed = np.zeros(len(offsets) - 1, dtype=bool)
     last = np.append(whole.parent[1:] != whole.parent[:-1], True)[: len(code)]
     closed[whole.parent[last & code]] = True
-    measured = Measured(
-        data, offsets, lines, sentences, document, paragraph, sentence, per_sentence[:, k.END], closed
-    )
+    measured = Measured(data, offsets, lines, sentences, document, paragraph, sentence, ends, closed)
     set_endings(measured, np.zeros(len(sentences.parent), dtype=bool), {})
     return measured
 
@@ -171,7 +169,7 @@ def _repeats(parent: np.ndarray, parents: int, hashes: np.ndarray) -> np.ndarray
     return ngrams.first_occurrence(_offsets(parent, parents), hashes) != np.arange(len(hashes))
 
 
-def _trimmed_hash(data: np.ndarray, sentences: Spans, counts: np.ndarray) -> np.ndarray:
+def _trimmed_hash(data: np.ndarray, sentences: Spans) -> np.ndarray:
     """Hash of sentences without the space behind them; it is ASCII but for odd spaces, which stay."""
     end = sentences.end.copy()
     for _ in range(3):
@@ -201,7 +199,7 @@ def _line_signals(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 def _document_signals(
     per_line: np.ndarray,
-    per_sentence: np.ndarray,
+    sentence_characters: np.ndarray,
     line_document: np.ndarray,
     sentence_document: np.ndarray,
     line_repeats: np.ndarray,
@@ -218,7 +216,6 @@ def _document_signals(
 
     characters, tokens, lines = column(k.CHARACTERS), column(k.TOKENS), total(np.ones(len(line_document)))
     sentences = total(np.ones(len(sentence_document)), sentence_document)
-    sentence_characters = per_sentence[:, k.CHARACTERS]
     size = per_line[:, k.CHARACTERS]
     plain = characters - column(k.SPACES) - column(k.PUNCTUATIONS)
     return {
@@ -285,35 +282,27 @@ def _hits(
     data: np.ndarray, lines: Spans, sentences: Spans, words: Words
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(name, weight per line, weight per sentence) of every category and pattern."""
-    start, word, line, whole = matcher.scan(words.automaton, data, lines.start, lines.end)
-    end = start + words.automaton.length[word]
-    for i, name in enumerate(words.categories):
-        mine = np.flatnonzero(whole & (words.weights[i, word] != 0))
-        mine = mine[matcher.outermost(line[mine], start[mine], end[mine])]
-        weight = words.weights[i, word[mine]]
-        yield name, *_by_span(start[mine], line[mine], weight, lines, sentences)
+    hits = matcher.scan(words.automaton, data, lines.start, lines.end)
+    inside = np.searchsorted(sentences.start, hits.start, side="right") - 1
+    sizes = len(lines.start), len(sentences.start)
+    yield from zip(
+        words.categories,
+        *matcher.weigh(hits, words.automaton.length, inside, words.weights, *sizes),
+        strict=True,
+    )
     for i, name in enumerate(words.patterns):
         at, where = [], []
-        for number in np.unique(line[words.anchors[i, word]]).tolist():
+        for number in np.unique(hits.span[words.anchors[i, hits.word]]).tolist():
             first = int(lines.start[number])
-            text = (
-                data[first : min(int(lines.end[number]), first + PATTERN_BYTES)]
-                .tobytes()
-                .decode(errors="ignore")
-            )
+            end = min(int(lines.end[number]), first + PATTERN_BYTES)
+            text = data[first:end].tobytes().decode(errors="ignore")
             for match in words.expressions[i].finditer(text):
                 at.append(first + len(text[: match.start()].encode()))
                 where.append(number)
-        found = np.array(at, np.int64)
-        yield name, *_by_span(found, np.array(where, np.int64), np.ones(len(found)), lines, sentences)
-
-
-def _by_span(
-    start: np.ndarray, line: np.ndarray, weight: np.ndarray, lines: Spans, sentences: Spans
-) -> tuple[np.ndarray, np.ndarray]:
-    by_line = np.bincount(line, weights=weight, minlength=len(lines.start))
-    sentence = np.searchsorted(sentences.start, start, side="right") - 1
-    return by_line, np.bincount(sentence, weights=weight, minlength=len(sentences.start))
+        inside = np.searchsorted(sentences.start, np.array(at, np.int64), side="right") - 1
+        by_line = np.bincount(np.array(where, np.int64), minlength=sizes[0])
+        by_sentence = np.bincount(inside, minlength=sizes[1])
+        yield name, by_line.astype(np.float64), by_sentence.astype(np.float64)
 
 
 def _add_measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -58,24 +59,27 @@ def test_the_automaton_finds_what_a_search_at_every_place_finds(words: list[str]
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12), st.integers(1, 5)), max_size=12, unique=True)
+    st.dictionaries(
+        st.text(st.sampled_from("贷款无"), min_size=1, max_size=3), st.integers(1, 9), max_size=6
+    ),
+    st.dictionaries(
+        st.text(st.sampled_from("贷款无"), min_size=1, max_size=3), st.integers(1, 9), max_size=6
+    ),
+    st.lists(st.text(st.sampled_from("贷款无 "), min_size=1, max_size=12), min_size=1, max_size=3),
 )
-def test_the_longest_match_from_the_left_wins(spans: list[tuple[int, int, int]]) -> None:
-    group, start, length = (
-        np.array(c, np.int64) for c in (zip(*spans, strict=True) if spans else ((), (), ()))
-    )
-    kept = matcher.outermost(group, start, start + length)
-    expected = []
-    for g in (0, 1):
-        reach = -1
-        mine = sorted(
-            (i for i in range(len(spans)) if spans[i][0] == g), key=lambda i: (spans[i][1], -spans[i][2])
-        )
-        for i in mine:
-            if spans[i][1] >= reach:
-                expected.append(i)
-                reach = spans[i][1] + spans[i][2]
-    assert kept.tolist() == sorted(expected)
+def test_the_longest_word_of_a_category_wins_from_the_left(
+    first: dict[str, int], second: dict[str, int], lines: list[str]
+) -> None:
+    words = sorted({*first, *second, "借"})
+    weights = np.array([[own.get(word, 0) for word in words] for own in (first, second)], np.float64)
+    automaton = matcher.build(words)
+    hits = matcher.scan(automaton, *spans_of(lines))
+    by_line, by_sentence = matcher.weigh(hits, automaton.length, hits.span, weights, len(lines), len(lines))
+    for number, own in enumerate((first, second)):
+        longest = sorted(own, key=len, reverse=True)
+        found = [re.findall("|".join(longest), line) if own else [] for line in lines]
+        assert by_line[number].tolist() == [sum(own[word] for word in line) for line in found]
+    assert np.array_equal(by_line, by_sentence)
 
 
 def is_(char: str, flag: int) -> bool:
@@ -109,6 +113,38 @@ def test_counts_of_a_line_equal_slow_counts(line: str) -> None:
     for part in line.split("【")[1:]:
         inside += len(part.partition("】")[0]) if "】" in part else 0
     assert row["lenticular"] == inside
+
+
+@given(st.text(st.sampled_from('aB9 中あ。，.…—#{}$★【】\ufffd"-•:\u3000é'), max_size=40))
+@settings(max_examples=400, deadline=None)
+def test_a_sentence_is_counted_as_a_line_is(text: str) -> None:
+    data, start, end = spans_of([text])
+    row = kernels.count_spans(data, start, end, FLAGS)[0]
+    counts = [int(column[0]) for column in kernels.count_sentences(data, start, end, FLAGS)]
+    assert counts == [row[kernels.CHARACTERS], row[kernels.TOKENS], row[kernels.END]]
+
+
+def slow_end(line: str) -> int:
+    """How a line ends, read from its start."""
+    solid = [c for c in line if not is_(c, u.SPACE)]
+    marks = [i for i, c in enumerate(solid) if c not in "\"')]’”」』》）】"]
+    mark = solid[marks[-1]] if marks else ""
+    run = (
+        len(list(itertools.takewhile(lambda c: c == mark, reversed(solid[: marks[-1] + 1])))) if marks else 0
+    )
+    if (mark == "." and run == 3) or (mark == "…" and run == 1):
+        return kernels.ENDS_CUT_OFF
+    if solid and solid[-1] in ",，、:：(（[【《“‘「『":
+        return kernels.ENDS_OPEN
+    return kernels.ENDS if mark and mark in ".!?。！？．｡…；" else kernels.ENDS_BARE
+
+
+@given(st.text(st.sampled_from('a中 .…。!,："”)（'), max_size=12))
+@settings(max_examples=400, deadline=None)
+def test_the_end_of_a_line_is_what_one_reads(line: str) -> None:
+    data, start, end = spans_of([line])
+    row = kernels.count_spans(data, start, end, FLAGS)[0]
+    assert row[kernels.END] == slow_end(line)
 
 
 @pytest.mark.parametrize(
