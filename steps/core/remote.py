@@ -127,8 +127,13 @@ def _fetch(
                 _drop(file, start, place)  # nothing says that this is still the same object
                 place = start
             skip = place
+        elif (
+            end is None and _total(answer) == place
+        ):  # the answer before was whole, and said that it was longer
+            return True
         else:
-            raise _Retry(f"answers {answer.status} to a range that it has")
+            _drop(file, start, place)
+            raise _Retry("answers 416 to a range that it must have")
         _copy(answer, file, skip, None if end is None else end - start, limit)
         if end is not None:
             if start + file.tell() < end:
@@ -287,9 +292,7 @@ def _connection(parts: SplitResult) -> http.client.HTTPConnection:
     except ValueError:
         host, port = None, 0
     if not host or parts.username is not None:
-        raise ConfigError(
-            f"{parts.geturl()[:200]!r} is not an address that can be fetched (a login has no place in it)"
-        )
+        raise ConfigError(f"an address at {host!r} cannot be fetched: it has no host, or a login in it")
     kind = _Secure if secure else _Plain
     return kind(host, port, timeout=TIMEOUT)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from typing import Any, Literal
 
 Digests = Literal["none", "block", "all"]
+_HEADERS_END = re.compile(rb"\r?\n\r?\n")  # ClueWeb09 has bare newlines
 _ALGORITHMS = {"sha1": "sha1", "sha256": "sha256", "sha512": "sha512", "md5": "md5"}
 
 
 def wrong_digest(headers: Any, block: bytes, digests: Digests) -> str | None:
     """What is wrong with a record's digests, or None. A digest that cannot be read is not held against a record.
 
-    ``headers`` are a record's WARC headers; the payload is the body of an HTTP block as it was sent.
+    ``headers`` are a record's WARC headers. Tools differ in what they call the payload of an HTTP response: its body
+    as it was sent, without the chunks, or (ClueWeb09) the whole block; any of them will do.
     """
     if digests == "none":
         return None
@@ -22,8 +25,8 @@ def wrong_digest(headers: Any, block: bytes, digests: Digests) -> str | None:
         return "its block does not have the WARC-Block-Digest that the record says"
     stated = headers.get("WARC-Payload-Digest") if digests == "all" else None
     if stated and block.startswith(b"HTTP/"):
-        _, _, body = block.partition(b"\r\n\r\n")
-        if not any(_matches(stated, payload) for payload in (body, _dechunked(body))):
+        body = _HEADERS_END.split(block, maxsplit=1)[-1]
+        if not any(_matches(stated, payload) for payload in (body, _dechunked(body), block)):
             return "its payload does not have the WARC-Payload-Digest that the record says"
     return None
 
@@ -58,7 +61,7 @@ def _decoded(value: str, size: int) -> bytes | None:
 
 
 def _dechunked(body: bytes) -> bytes | None:
-    """The body with chunked transfer encoding undone; None where it has none. Tools differ in which one they sign."""
+    """The body with chunked transfer encoding undone; None where it has none."""
     parts: list[bytes] = []
     place = 0
     while True:

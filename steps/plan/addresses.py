@@ -20,6 +20,10 @@ DEFAULT_BASE = "https://data.commoncrawl.org"
 KINDS = ("wet", "warc")
 LIST_ENDINGS = (".paths", ".paths.gz", ".txt", ".txt.gz", ".urls", ".urls.gz", ".lst", ".lst.gz")
 MAX_LIST_BYTES = 256 << 20  # decompressed; the paths of a Common Crawl dump have 13 MB
+# query fields of signed addresses (S3, Google, Azure, CloudFront)
+CREDENTIALS = frozenset(
+    {"x-amz-signature", "x-amz-security-token", "x-goog-signature", "signature", "sig", "token"}
+)
 _THREADS = 4  # Common Crawl answers 403 to those who ask for too much at once
 
 
@@ -86,6 +90,13 @@ def _addressed(name: str, uri: str) -> tuple[str, list[str]]:
     if wrong:
         raise ConfigError(
             f"sources.{name}: {uri} lists {wrong[0][:200]!r}, which is not an http or https address"
+        )
+    if any(
+        name.lower() in CREDENTIALS for address in addresses for name, _ in parse_qsl(urlsplit(address).query)
+    ):
+        raise ConfigError(
+            f"sources.{name}.uri: an address carries a credential, which logs would show; copy the object "
+            "into the store and name it there"
         )
     common = os.path.commonprefix(addresses) if addresses else uri  # noqa: RUF071 (cut at a slash below)
     base = common.rpartition("/")[0]
