@@ -169,6 +169,26 @@ def record(store: Store, entry: LineageEntry, wait: float = WAIT_SECONDS) -> Non
         )
 
 
+def record_failure(
+    store: Store, dag: str, run_id: str, section: str, error: StepError, wait: float = WAIT_SECONDS
+) -> None:
+    """End the run of a DAG as failed in MLflow, with the message, where a stage has recorded anything yet.
+
+    Never raises. A retry that reaches the last stage ends the run anew; MLflow being away costs this mark only.
+    """
+    if (uri := tracking_uri()) is None:
+        return
+    try:
+        run = json.loads(store.get(f"lineage/runs/{_digest(dag, run_id)}.json"))["run_id"]
+        mlflow = MlflowRest(uri, time.monotonic() + wait)
+        mlflow.log(run, {}, [], {f"failed.{section}": str(error)})
+        mlflow.finish_run(run, "FAILED", _milliseconds(datetime.now(UTC)))
+    except ObjectMissing:
+        return
+    except (Away, Refused, StepError, ValueError, KeyError) as problem:
+        log.warning("MLflow does not know yet that %s failed: %s", section, problem)
+
+
 def _with_origin(store: Store, entry: LineageEntry) -> LineageEntry:
     """Say which task made the artifact. An attempt that was killed after its commit made it itself."""
     path = f"{entry.step}/{entry.fingerprint}/lineage/origin.json"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from steps.core import lineage
 from steps.core.digest import json_digest
+from steps.core.errors import StepError
 from steps.core.manifest import StepResult
 from steps.core.pipeline import Stage, resolve_inputs, stage, stages
 from steps.core.runs import section_config
@@ -35,9 +36,13 @@ def run_section(run: dict[str, Any], section: str, given: Mapping[str, str], roo
     from_run = Stage(section, {name: key for name, key in place.inputs.items() if key.startswith("run:")})
     inputs = {**resolve_inputs(from_run, run["inputs"], {}), **given}
     config = section_config(run, section)
-    outcome = run_step(
-        place.step, config=config, inputs=inputs, root=root, locations=run["locations"], run=run
-    )
+    try:
+        outcome = run_step(
+            place.step, config=config, inputs=inputs, root=root, locations=run["locations"], run=run
+        )
+    except StepError as error:
+        lineage.record_failure(open_store(root), run["dag"], run["run_id"], section, error)
+        raise
     lineage.record(open_store(root), lineage_entry(run, section, config, outcome))
     return result_of(outcome, section)
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from steps.core import lineage
+from steps.core.errors import DataError
 from steps.core.store import FileStore
 from tests.conftest import free_ports
 
@@ -177,6 +178,22 @@ def test_a_retry_resumes_its_run(tracking: str, store: FileStore, dag: str) -> N
     store.create(f"{lineage.PENDING}{entry(dag).key}.json", json.dumps({"entry": entry(dag).path}).encode())
     assert lineage.deliver(store, time.monotonic() + 20) == lineage.Delivery(1, 0, 0)
     assert {run["info"]["run_id"] for run in runs_of(tracking, dag)} == before
+
+
+def test_an_error_ends_the_run_as_failed_and_a_later_success_as_finished(
+    tracking: str, store: FileStore, dag: str
+) -> None:
+    def parent() -> dict[str, Any]:
+        return next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "pipeline")
+
+    lineage.record_failure(store, dag, "manual__1", "ingest", DataError("nothing was recorded yet"))
+    lineage.record(store, entry(dag))
+    assert parent()["info"]["status"] == "RUNNING"
+    lineage.record_failure(store, dag, "manual__1", "score", DataError("shard 7 is corrupt; restore it"))
+    assert parent()["info"]["status"] == "FAILED"
+    assert parent()["tag"]["failed.score"] == "shard 7 is corrupt; restore it"
+    lineage.record(store, entry(dag, section="publish", final="FINISHED"))
+    assert parent()["info"]["status"] == "FINISHED"
 
 
 def test_a_retrigger_has_its_own_parent_and_a_cached_child(tracking: str, store: FileStore, dag: str) -> None:
