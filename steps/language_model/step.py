@@ -20,7 +20,7 @@ from steps.core.manifest import FileEntry
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.language_model.config import Config
 from steps.language_model.train import encode_lines, find_lmplz, train_ngrams, train_pieces
-from steps.text.kenlm_score import NORMALISATION, normalise_lines
+from steps.text.scorer_text import NORMALISATION, normalise_lines
 
 BATCH = 2_000  # documents or lines that are held as Python strings at once
 

@@ -1,88 +1,50 @@
-"""Perplexity of text under SentencePiece + KenLM, with the one normalisation of training and scoring.
+"""Perplexity of text under SentencePiece + KenLM.
 
 Formula (facebookresearch/cc_net@bda555b, perplexity.py): for each line s = log10 P(line with begin and end
-marks) and n = pieces + 1; perplexity of a document = 10 ** (-sum s / sum n).
-
-Normalisation `ccnet_lines_v1`: lower case, accents stripped, every decimal digit to `0`, punctuation to
-ASCII, control characters removed, space at both ends removed. It differs from cc_net in three points:
-lines stay lines (cc_net deletes `\\n`, which glues the last word of a line to the first of the next),
-tabs and line separators become a space, and U+FF11 becomes `0` instead of a quotation mark.
-Measured difference: perplexities of one model compare with each other only.
+marks) and n = pieces + 1; perplexity of a document = 10 ** (-sum s / sum n). What a line is, is said by the
+normalisation that the model was trained with (steps/text/scorer_text.py); perplexities of one model compare with
+each other only.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import kenlm
 import numpy as np
 import pyarrow as pa
 import sentencepiece
 
-from steps.text.jit import njit
-from steps.text.segment import decode, text_buffers
-from steps.text.unicode_tables import scorer_map
+from steps.text.scorer_text import NORMALISATION, NORMALISATIONS, WHOLE, normalise
 
-NORMALISATION = "ccnet_lines_v1"
-
-
-@njit
-def _normalised_size(data, offsets, map_length):
-    size = 0
-    for document in range(len(offsets) - 1):
-        at, stop = offsets[document], offsets[document + 1]
-        while at < stop:
-            point, width = decode(data, at, stop)
-            length = map_length[point]
-            size += width if length < 0 else length
-            at += width
-    return size
+DECIMALS = 4  # no C library's last bit of pow() enters a digest
+CC_NET_DECIMALS = 1  # perplexity.py rounds to 0.1
 
 
-@njit
-def _normalise(data, offsets, map_offset, map_length, map_bytes, out, out_offsets):
-    size = 0
-    for document in range(len(offsets) - 1):
-        out_offsets[document] = size
-        at, stop = offsets[document], offsets[document + 1]
-        while at < stop:
-            point, width = decode(data, at, stop)
-            length = map_length[point]
-            if length < 0:
-                for i in range(at, at + width):
-                    out[size] = data[i]
-                    size += 1
-            else:
-                first = map_offset[point]
-                for i in range(first, first + length):
-                    out[size] = map_bytes[i]
-                    size += 1
-            at += width
-    out_offsets[len(offsets) - 1] = size
-    return size
+class Scores(NamedTuple):
+    """Scores of a batch: perplexity float64[documents], NaN for a text without a line to score.
 
+    Of every line: its document (parent int64), surprise float64 = -s / n, the log10 of its perplexity, and its
+    normalised UTF-8 bytes int64. No lines where the normalisation makes a document one line.
+    """
 
-def normalise_lines(texts: pa.Array | pa.ChunkedArray | list[str]) -> list[list[str]]:
-    """For each text its normalised lines, empty ones left out. Training and scoring both call this."""
-    if isinstance(texts, list):
-        texts = pa.array(texts, pa.large_string())
-    data, offsets = text_buffers(texts)
-    map_offset, map_length, map_bytes = scorer_map()
-    out = np.empty(_normalised_size(data, offsets, map_length), np.uint8)
-    out_offsets = np.empty(len(offsets), np.int64)
-    _normalise(data, offsets, map_offset, map_length, map_bytes, out, out_offsets)
-    whole = out.tobytes()
-    return [
-        [line for line in map(str.strip, whole[a:b].decode().split("\n")) if line]
-        for a, b in zip(out_offsets[:-1].tolist(), out_offsets[1:].tolist(), strict=True)
-    ]
+    perplexity: np.ndarray
+    parent: np.ndarray
+    surprise: np.ndarray
+    bytes: np.ndarray
 
 
 class Scorer:
     """A SentencePiece model and a KenLM model, memory-mapped and shared by the processes that open them."""
 
-    def __init__(self, sentencepiece_model: Path, kenlm_model: Path) -> None:
+    def __init__(
+        self, sentencepiece_model: Path, kenlm_model: Path, normalisation: str = NORMALISATION
+    ) -> None:
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(f"normalisation {normalisation!r} is none of {', '.join(NORMALISATIONS)}")
+        self.normalisation = normalisation
         self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(sentencepiece_model))
         config = kenlm.Config()
         config.load_method = kenlm.LoadMethod.LAZY
@@ -91,19 +53,45 @@ class Scorer:
 
     def line_scores(self, lines: list[str]) -> list[tuple[float, int]]:
         """(log10 probability with begin and end marks, pieces + 1) of each normalised line."""
-        score = self.model.score
-        encoded = self.pieces.encode(lines, out_type=str, num_threads=1)
-        return [(score(" ".join(pieces)), len(pieces) + 1) for pieces in encoded]
+        score, encode = self.model.score, self.pieces.encode_as_pieces
+        found = []
+        for line in lines:  # one at a time: a batch of pieces would be a million objects at once
+            pieces = encode(line)
+            found.append((score(" ".join(pieces)), len(pieces) + 1))
+        return found
+
+    def score(self, texts: pa.Array | pa.ChunkedArray | list[str]) -> Scores:
+        """Perplexity of each text and the surprise of each of its lines."""
+        lines = normalise(texts, self.normalisation)
+        if self.normalisation in WHOLE:
+            none = np.empty(0, np.int64)
+            return Scores(
+                self._whole(len(texts), lines.text, lines.parent), none, none.astype(np.float64), none
+            )
+        scored = np.array(self.line_scores(lines.text), dtype=np.float64).reshape(-1, 2)
+        total, pieces = (np.bincount(lines.parent, scored[:, i], len(texts)) for i in (0, 1))
+        return Scores(
+            _perplexity(total, pieces, DECIMALS), lines.parent, -scored[:, 0] / scored[:, 1], lines.bytes
+        )
+
+    def _whole(self, documents: int, lines: list[str], parent: np.ndarray) -> np.ndarray:
+        """Perplexities as perplexity.py's DocLM gives them: pieces are counted after joining, rounded to 0.1."""
+        total, pieces = np.zeros(documents), np.zeros(documents, np.int64)
+        for document, line in zip(parent.tolist(), lines, strict=True):
+            joined = " ".join(self.pieces.encode_as_pieces(line))
+            if joined:
+                total[document] += self.model.score(joined)
+                pieces[document] += len(joined.split()) + 1
+        return _perplexity(total, pieces, CC_NET_DECIMALS)
 
     def perplexities(self, texts: pa.Array | pa.ChunkedArray | list[str]) -> np.ndarray:
-        """float64[texts], rounded to 1e-4; NaN for a text without a line to score."""
-        documents = normalise_lines(texts)
-        scores = self.line_scores([line for document in documents for line in document])
-        out, at = np.full(len(documents), math.nan), 0
-        for i, document in enumerate(documents):
-            part = scores[at : at + len(document)]
-            at += len(document)
-            if part:
-                # fsum: independent of order; rounded: no C library's last bit of pow() enters a digest
-                out[i] = round(10.0 ** (-math.fsum(s for s, _ in part) / sum(n for _, n in part)), 4)
-        return out
+        """float64[texts], rounded to 1e-4 (0.1 as cc_net does it); NaN for a text without a line to score."""
+        return self.score(texts).perplexity
+
+
+def _perplexity(total: np.ndarray, pieces: np.ndarray, decimals: int) -> np.ndarray:
+    """float64[n] of 10 ** (-total / pieces), NaN for no pieces. Python's pow: NumPy's differs between CPUs."""
+    out = np.full(len(total), math.nan)
+    for i in np.flatnonzero(pieces).tolist():
+        out[i] = round(10.0 ** (-float(total[i]) / float(pieces[i])), decimals)
+    return out

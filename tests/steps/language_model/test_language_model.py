@@ -13,7 +13,8 @@ from steps.core.config import Runtime
 from steps.core.errors import ConfigError, DataError
 from steps.core.step import Outcome, run_step
 from steps.language_model.train import encode_lines, find_lmplz, train_ngrams, train_pieces
-from steps.text.kenlm_score import Scorer, normalise_lines
+from steps.text.kenlm_score import Scorer
+from steps.text.scorer_text import normalise_lines
 from tests.steps.documents import make_corpus
 from tests.steps.language_model.corpora import chinese, english, records
 

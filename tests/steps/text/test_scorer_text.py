@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
@@ -9,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.text import unicode_tables
-from steps.text.kenlm_score import normalise_lines
+from steps.text.scorer_text import LONGEST_LINE, NORMALISATIONS, normalise, normalise_lines
 from steps.text.unicode_tables import PUNCTUATION_MAP
 
 SPACES = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 
 
 def slow(text: str) -> list[str]:
-    """cc_net's steps in its order, with the three differences that kenlm_score.py names."""
+    """cc_net's steps in its order, with the three differences that scorer_text.py names."""
     text = "".join(" " if c in SPACES else c for c in text).lower()
     text = "".join(
         c
@@ -69,3 +70,59 @@ def test_the_committed_tables_are_those_that_the_command_writes() -> None:
         start = int(offset[point])
         found = chr(point) if kept < 0 else text[start : start + kept].tobytes().decode()
         assert found == unicode_tables._scorer_text(point), hex(point)
+
+
+CONTROLS = re.compile("[" + "".join(map(chr, [*range(32), *range(127, 160)])) + "]")
+CC_NET_MAP = {**PUNCTUATION_MAP, "１": '"'}  # with the entry that never acts
+
+
+def cc_net(line: str, accent: bool = True, case: bool = True) -> str:
+    """text_normalizer.py's normalize (facebookresearch/cc_net@bda555b), told in its own steps."""
+    line = line.strip()
+    if case:
+        line = line.lower()
+    if accent:
+        line = "".join(c for c in unicodedata.normalize("NFD", line) if unicodedata.category(c) != "Mn")
+    line = re.sub(r"\d", "0", line)
+    line = "".join(CC_NET_MAP.get(c, c) for c in line)
+    return CONTROLS.sub("", line)
+
+
+REORDERED = dict.fromkeys([0x302E, 0x302F, 0x16FF0, 0x16FF1, *range(0x1D165, 0x1D173)])
+
+
+@given(
+    st.text(st.sampled_from("aÀé１9５٣。，“—\n\t\x00\x85\u200b\u2028　中ｈΣσ한각\ue000") | KNOWN, max_size=60)
+)
+@settings(max_examples=500, deadline=None)
+def test_cc_nets_normalisation_is_its_own(text: str) -> None:
+    text = text.translate(REORDERED)
+    expected = cc_net(text)
+    assert normalise_lines([text], "cc_net") == [[expected] if expected else []]
+    expected = cc_net(text, accent=False, case=False)
+    assert normalise_lines([text], "edugp") == [[expected] if expected else []]
+
+
+def test_cc_net_glues_lines_and_its_map_of_the_full_width_one_never_acts() -> None:
+    assert normalise_lines(["Born in 2024.\nSecond １ line", " \n "], "cc_net") == [
+        ["born in 0000.second 0 line"],
+        [],
+    ]
+
+
+def test_a_line_longer_than_memory_allows_is_read_in_pieces() -> None:
+    lines = normalise(["字" * 100_000, "short"])
+    assert lines.parent.tolist() == [0, 0, 0, 0, 0, 1]
+    assert max(lines.bytes) <= LONGEST_LINE + 2 and "".join(lines.text[:-1]) == "字" * 100_000
+    whole = normalise(["a b " * 600_000], "cc_net")
+    assert len(whole.text) == 3 and "".join(whole.text) == ("a b " * 600_000).strip()
+
+
+@given(st.lists(st.binary(max_size=30), max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_bytes_that_are_no_text_neither_crash_nor_read_beyond_their_end(pieces: list[bytes]) -> None:
+    texts = [piece.decode("utf-8", "replace") for piece in pieces]
+    for name in NORMALISATIONS:
+        lines = normalise(texts, name)
+        assert [len(text.encode()) for text in lines.text] == lines.bytes.tolist()
+        assert all(0 <= document < len(texts) for document in lines.parent.tolist())
