@@ -31,10 +31,29 @@ from steps.core.task import result_of, run_section
 STEP_COMMANDS = {
     "plan": ("steps.plan.command", "fix a run: validate the recipe, list the inputs, write run.json"),
     "gate": ("steps.gate.command", "plan a review, or explain a verdict"),
-    "rules": ("steps.filter.command", "list filter rules, or try another bound on stored signals"),
+    "rules": (
+        "steps.filter.command",
+        "list filter rules, try other bounds on stored signals, or show them on a page",
+    ),
     "dedup": ("steps.deduplicate.command", "say what a document is a duplicate of, and how near it comes"),
     "takedown": ("steps.publish.takedown", "take documents out of what is published, and keep them out"),
     "corpus": ("steps.publish.command", "import a corpus cleaned elsewhere, or export a published one"),
+}
+
+# what a person would type; shown below the help of each command
+EXAMPLES = {
+    "step": "tokenmill step filter --config filter.yaml --input corpus=file:///data/preprocess/3f2a…@9c01…",
+    "run": "tokenmill run demo_factory --root file:///data --set filter.max_source_loss=0.5",
+    "show": "tokenmill show filter/3f2a",
+    "explain": "tokenmill explain filter/3f2a filter/77be",
+    "diff": "tokenmill diff filter/3f2a filter/77be",
+    "trace": "tokenmill trace 0f3c9a… publish/51de",
+    "plan": "tokenmill plan --recipe demo_factory --run-id try1 --dry-run",
+    "gate": "tokenmill gate plan --documents 1000000 --limit 0.001",
+    "rules": "tokenmill rules try filter/3f2a --set d33_top_4_gram_v1.max=0.3",
+    "dedup": "tokenmill dedup explain 0f3c9a… deduplicate/32de",
+    "takedown": "tokenmill takedown --help",
+    "corpus": "tokenmill corpus export publish/51de@… out/",
 }
 
 
@@ -95,7 +114,9 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 def _command(commands: Any, name: str, text: str, function: Any) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"example: {EXAMPLES[name]}"
+    )
     command.add_argument(
         "--root", help="artifact root, s3://bucket/prefix or file:///dir (default: $TOKENMILL_ROOT)"
     )
@@ -118,7 +139,8 @@ def _pairs(items: Sequence[str]) -> dict[str, str]:
 
 
 def _step_command(arguments: argparse.Namespace) -> None:
-    result = arguments.module.execute(arguments, _root(arguments))
+    rootless = getattr(arguments, "action", None) in getattr(arguments.module, "ROOTLESS", ())
+    result = arguments.module.execute(arguments, "" if rootless else _root(arguments))
     if result is not None:
         _hand_back(result)
 

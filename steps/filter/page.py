@@ -14,7 +14,16 @@ from steps.core.progress import human_bytes
 from steps.core.step import StepContext
 from steps.filter.config import Config, Rule
 from steps.filter.names import DOCUMENT
-from steps.filter.stored import KIND, Judged, bound, from_signals, judge_stored, source_kinds
+from steps.filter.stored import (
+    KIND,
+    Judged,
+    bound,
+    conditions,
+    from_signals,
+    judge_stored,
+    source_kinds,
+    threshold,
+)
 from steps.report.blocks import (
     Bar,
     Bars,
@@ -75,11 +84,11 @@ class Effects:
         kept = judged.table["rule"].is_null().to_numpy(zero_copy_only=False)
         languages = np.array(judged.table["language"].to_pylist(), dtype=object)
         named = {rule.language for rule in self.rules} - {"any"}
-        groups = {name: languages == name for name in sorted(named)}
+        groups: dict[str, np.ndarray] = {name: languages == name for name in sorted(named)}
         groups["other languages"] = ~np.isin(languages, sorted(named))
         for signal in {rule.signal for rule in self.rules if from_signals(rule)}:
             own = [i for i, rule in enumerate(self.rules) if rule.signal == signal]
-            mine = judged.fired[own].any(axis=0)
+            mine = np.asarray(judged.fired[own].any(axis=0))
             numbers = judged.signal(signal)
             tones: dict[Tone, np.ndarray] = {"kept": kept & ~mine, "removed": mine, "other": ~kept & ~mine}
             for language, within in groups.items():
@@ -94,7 +103,7 @@ class Effects:
             if not from_signals(rule):
                 continue
             value = judged.signal(rule.signal)
-            limit = rule.min if rule.min is not None else rule.max
+            limit = threshold(rule)
             sides = self.near.setdefault(rule.id, ([], []))
             inside = kept & judged.applicable[i]
             for name, (low, high) in rule.where.items():
@@ -134,17 +143,23 @@ def rule_sections(stage: Stage, config: Config, kinds: Mapping[str, str]) -> lis
     effects = Effects(config.rules)
     for judged in judge_stored(stage.files, some_shards(entries), config.rules, kinds):
         effects.add(judged)
-    (records,) = [json.loads(stage.files.read_bytes(entry)) for entry in stage.of_kind("rules_report")]
     note = (
         ""
         if len(some_shards(entries)) == len(entries)
         else f"From {len(some_shards(entries))} of {len(entries)} shards."
     )
     return [
-        Section("Rules", effect_blocks(records)),
+        Section("Rules", effect_blocks(rule_records(stage))),
         *overlap_sections(effects),
         *signal_sections(effects, note),
     ]
+
+
+def rule_records(stage: Stage) -> list[dict[str, Any]]:
+    """What the run recorded of each rule, in rule order (`report.rule_table`)."""
+    (entry,) = stage.of_kind("rules_report")
+    records: list[dict[str, Any]] = json.loads(stage.files.read_bytes(entry))
+    return records
 
 
 def effect_blocks(records: Iterable[Mapping[str, Any]]) -> list[Block]:
@@ -223,7 +238,7 @@ def signal_plot(effects: Effects, signal: str) -> Histogram:
             continue
         marks = [
             Mark(
-                float(rule.min if rule.min is not None else rule.max or 0.0),
+                threshold(rule),
                 rule.id.partition("_")[0] + ("*" if rule.where else ""),
                 "below" if rule.min is not None else "above",
             )
@@ -231,19 +246,9 @@ def signal_plot(effects: Effects, signal: str) -> Histogram:
             if rule.language in ("any", language)
         ]
         panels.append(Panel(language, {tone: d for tone, d in tones.items() if d.count}, marks))
-    where = [f"{r.id.partition('_')[0]}* holds where {_conditions(r)}" for r in rules if r.where]
+    where = [f"{r.id.partition('_')[0]}* holds where {conditions(r)}" for r in rules if r.where]
     note = "; ".join([DOCUMENT.get(signal, "weighted hits of a word list or pattern"), *sorted(set(where))])
     return Histogram(signal, panels, log=top is not None and top > LOG_FROM, note=note)
-
-
-def _conditions(rule: Rule) -> str:
-    parts = []
-    for name, (low, high) in rule.where.items():
-        if low is not None:
-            parts.append(f"{name} ≥ {low:g}")
-        if high is not None:
-            parts.append(f"{name} ≤ {high:g}")
-    return " and ".join(parts)
 
 
 def threshold_sections(effects: Effects, shards: Mapping[str, CorpusShard]) -> list[Section]:
@@ -254,14 +259,12 @@ def threshold_sections(effects: Effects, shards: Mapping[str, CorpusShard]) -> l
     folds: list[Block] = []
     for i in wanted:
         rule = effects.rules[i]
+        outside, inside = (
+            [_near_sample(rule, item, texts) for item in side] for side in effects.near[rule.id]
+        )
         groups = [
-            SampleGroup(name, [_near_sample(rule, item, texts) for item in side], tone)
-            for name, tone, side in zip(
-                ("just outside: removed", "just inside: kept"),
-                ("removed", "kept"),
-                effects.near[rule.id],
-                strict=True,
-            )
+            SampleGroup("just outside: removed", outside, "removed"),
+            SampleGroup("just inside: kept", inside, "kept"),
         ]
         alone = share(effects.unique[i], effects.documents[i])
         said = f"{effects.documents[i]:,} documents, {alone} by this rule alone"

@@ -155,9 +155,25 @@ def _changed_measures(old: Config, new: Config) -> set[str]:
     return signals | ({"stop_words", "stop_word_share"} if old.stop_words != new.stop_words else set())
 
 
+def threshold(rule: Rule) -> float:
+    """The number of the rule's bound, whichever side it is on."""
+    return float(rule.min if rule.min is not None else rule.max)  # type: ignore[arg-type]  # one of them is set
+
+
 def bound(rule: Rule) -> str:
     """The rule's bound in words of a rule file: ``min 0.2`` or ``max 0.3``."""
     return f"min {rule.min:g}" if rule.min is not None else f"max {rule.max:g}"
+
+
+def conditions(rule: Rule) -> str:
+    """Where the rule applies at all: ``tokens ≥ 300 and lines ≤ 4``; empty for a rule without conditions."""
+    parts = []
+    for name, (low, high) in rule.where.items():
+        if low is not None:
+            parts.append(f"{name} ≥ {low:g}")
+        if high is not None:
+            parts.append(f"{name} ≤ {high:g}")
+    return " and ".join(parts)
 
 
 def _difference(was: Rule | None, now: Rule | None) -> str:

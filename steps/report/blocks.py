@@ -45,7 +45,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Bar:
-    """A labelled bar of one or more segments. ``text`` stands behind it (default: the sum), ``detail`` under the label."""
+    """A labelled bar of segments; ``text`` stands behind it (default: the sum), ``detail`` below the label."""
 
     label: str
     segments: Mapping[Tone, float]
@@ -64,6 +64,36 @@ class Bars:
     bars: Sequence[Bar]
     full: bool = False
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A bar with the figure behind it; ``most`` is the full width."""
+
+    segments: Mapping[Tone, float]
+    most: float
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class FunnelRow:
+    """Documents and bytes of one group. ``level``: whole, "" or child, the latter indented."""
+
+    name: str
+    documents: Measure
+    bytes: Measure
+    level: str = ""
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """What became of documents and bytes, a row per group; `steps.report.page` makes it from the counts."""
+
+    title: str
+    rows: Sequence[FunnelRow]
+    note: str = ""
+    shown: int = 60  # rows, the others are folded
 
 
 @dataclass(frozen=True)
@@ -160,4 +190,4 @@ class Section:
     note: str = ""
 
 
-Block = Histogram | Bars | Table | Matrix | Numbers | Samples | Text | Section
+Block = Histogram | Bars | Funnel | Table | Matrix | Numbers | Samples | Text | Section

@@ -136,13 +136,14 @@ def _stack(values: Mapping[Tone, Distribution], edges: np.ndarray, top: float, w
         total > 0, np.maximum(1.5, (PANEL - 4) * np.sqrt(total / max(float(total.max()), 1.0))), 0.0
     )
     step = width / (len(edges) - 1)
+    across = max(step - 0.6, 0.6)
     bottom = np.full(len(total), top + PANEL)
     parts = []
     for tone, column in counts.items():
         own = height * column / np.maximum(total, 1)
         bottom = bottom - own
         bars = [
-            f"M{i * step + 0.3:.1f} {bottom[i]:.1f}h{max(step - 0.6, 0.6):.1f}v{own[i]:.1f}h-{max(step - 0.6, 0.6):.1f}z"
+            f"M{i * step + 0.3:.1f} {bottom[i]:.1f}h{across:.1f}v{own[i]:.1f}h-{across:.1f}z"
             for i in np.flatnonzero(column).tolist()
         ]
         if bars:

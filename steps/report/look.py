@@ -17,7 +17,7 @@ from steps.core.document import text_bytes
 from steps.core.manifest import FileEntry
 from steps.core.progress import human_bytes
 from steps.core.step import StepContext
-from steps.report.blocks import Sample, SampleGroup, Span
+from steps.report.blocks import Sample, SampleGroup, Span, Tone
 from steps.report.distribution import Distribution
 
 SHARDS_LOOKED_AT = 16  # of 64 MB of text: a few seconds, whatever the size of the dump
@@ -156,7 +156,7 @@ def look_at_removed(stage: Stage) -> RemovedLook:
     groups: dict[str, list[SampleGroup]] = {"removed": [], "edited": []}
     for (action, rule), rows in sorted(chosen.items()):
         samples = [_ledger_sample(row, texts) for _, row in rows]
-        tone = "removed" if action == "removed" else "other"
+        tone: Tone = "removed" if action == "removed" else "other"
         groups.setdefault(action, []).append(SampleGroup(rule, samples, tone))
     quarantined = _quarantined(stage, shards)
     seen = min(len(ledgers), SHARDS_LOOKED_AT)

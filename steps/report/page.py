@@ -13,7 +13,10 @@ from steps.core.step import StepContext
 from steps.report.blocks import (
     BARS_SHOWN,
     Block,
+    Funnel,
+    FunnelRow,
     Histogram,
+    Measure,
     Number,
     Numbers,
     Panel,
@@ -26,7 +29,7 @@ from steps.report.blocks import (
 from steps.report.distribution import Distribution
 from steps.report.format import share
 from steps.report.look import KeptLook, RemovedLook, Stage, look_at_kept, look_at_removed
-from steps.report.render import Funnel, FunnelRow, Measure, Page, render
+from steps.report.render import Page, render
 
 LANGUAGES_SHOWN = 4  # of a source, the largest; the others are added up in one row
 SOURCES_SHOWN = 40
@@ -77,7 +80,7 @@ def purpose(ctx: StepContext) -> str:
     return text[:1].upper() + text[1:]
 
 
-def overview(counts: Counts) -> list[Block | Funnel]:
+def overview(counts: Counts) -> list[Block]:
     """Four figures, the whole as two bars, and the same per source and language."""
     total = counts.total
     items = [Number("came in", *_tally(total.input, None), tone="plain")]

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from steps.report import charts
-from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Histogram, Section, Table, Tone
+from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Histogram, Measure, Section, Table
 from steps.report.format import excerpt, number, plain, visible
 
 HERE = Path(__file__).parent
@@ -29,36 +29,6 @@ class Page:
     lead: str = ""
     facts: str = ""
     footer: str = ""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A bar with the figure behind it; ``most`` is the full width."""
-
-    segments: dict[Tone, float]
-    most: float
-    value: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class FunnelRow:
-    """Documents and bytes of one group. ``level``: whole, "" or child, the latter indented."""
-
-    name: str
-    documents: Measure
-    bytes: Measure
-    level: str = ""
-
-
-@dataclass(frozen=True)
-class Funnel:
-    """What became of documents and bytes, a row per group; drawn by the pages here, steps do not make it."""
-
-    title: str
-    rows: Sequence[FunnelRow]
-    note: str = ""
-    shown: int = 60  # rows, the others are folded
 
 
 def render(page: Page) -> bytes:
