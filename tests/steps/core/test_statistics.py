@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from math import comb
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
+from benchmarks.quality.gate import passes_fixed
 from steps.core import statistics
 from steps.core.policy import Policy
 from steps.core.verdict import plan_seeded
@@ -128,42 +128,18 @@ def test_all_looks_together_spend_no_more_than_alpha() -> None:
     assert spent[0] == pytest.approx(0.025)
 
 
-def simulated_false_passes(population: int, rate: float, se: float, runs: int, seed: int) -> float:
-    """Share of simulated gates that pass a corpus with that defect rate, readers measured on 300 seeded defects."""
-    rng = np.random.default_rng(seed)
-    alpha, alpha_sensitivity = Policy().alphas(1)
-    defective = round(rate * population)
-    planned = statistics.sensitivity_lower_bound(300, 300, alpha_sensitivity)
-    size = statistics.plan_sample(population, 0.001, planned, alpha) or population
-    allowed = statistics.allowed_defects(population, 0.001)
-    hits = rng.hypergeometric(defective, population - defective, size, runs)
-    reported = rng.binomial(hits, se)
-    found = rng.binomial(300, se, runs)
-    bounds: dict[tuple[int, int], int] = {}
-    passes = 0
-    for x, k in zip(reported.tolist(), found.tolist(), strict=True):
-        if (x, k) not in bounds:
-            sensitivity = statistics.sensitivity_lower_bound(k, 300, alpha_sensitivity)
-            bounds[x, k] = statistics.defect_bound(x, population, size, sensitivity, alpha)
-        passes += x / size < 0.001 and bounds[x, k] <= allowed
-    return passes / runs
-
-
 @pytest.mark.parametrize("population", [300, 1000, 5000, 100_000, 1_000_000])
 @pytest.mark.parametrize("se", [1.0, 0.99, 0.9])
 @pytest.mark.parametrize("rate", [0.001, 0.002, 0.005])
 def test_corpora_at_or_above_the_limit_pass_in_at_most_five_percent(
     population: int, se: float, rate: float
 ) -> None:
-    if round(rate * population) < rate * population:
-        rate = np.ceil(rate * population) / population  # 300 documents at 0.1 % have one defect
-    passed = simulated_false_passes(population, float(rate), se, 2000, population)
-    assert passed <= 0.05
+    assert passes_fixed(population, rate, se, 2000, population) <= 0.05
 
 
 def test_a_clean_corpus_passes() -> None:
-    assert simulated_false_passes(100_000, 0.0, 1.0, 200, 1) == 1.0
-    assert simulated_false_passes(300, 0.0, 1.0, 200, 1) == 1.0
+    assert passes_fixed(100_000, 0.0, 1.0, 200, 1) == 1.0
+    assert passes_fixed(300, 0.0, 1.0, 200, 1) == 1.0
 
 
 @settings(max_examples=200, deadline=None)
