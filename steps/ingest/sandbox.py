@@ -9,6 +9,7 @@ the task loses the same records (CONTRACT §1).
 from __future__ import annotations
 
 import atexit
+import ctypes
 import dataclasses
 import json
 import mmap
@@ -50,6 +51,7 @@ WALL_FACTOR = (
 )
 # own measurement: imports take 0.2 GB, and a page 12 to 20 times its size while its tree is held
 BASE_MEMORY, MEMORY_PER_BYTE = 2 << 30, 32
+_PR_SET_DUMPABLE = 4
 _ROOT = Path(__file__).parents[2]
 
 
@@ -64,6 +66,14 @@ class ReaderDied(Exception):
 def memory_limit(config: Config) -> int:
     """Bytes of private memory that a child may have."""
     return BASE_MEMORY + MEMORY_PER_BYTE * config.max_record_bytes
+
+
+def hide_environment() -> None:
+    """Keep other processes of this user (a child that was taken over) from reading this one's environment and memory.
+
+    After prctl(2), PR_SET_DUMPABLE: /proc/PID/environ and ptrace are then for root alone.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Reader:
@@ -110,6 +120,7 @@ class Reader:
             self._process = None
 
     def _start(self) -> subprocess.Popen[bytes]:
+        hide_environment()
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -221,6 +232,10 @@ def read_outcomes(
     while True:
         rest = {int(name.removesuffix("rest")): why for name, why in losses.items() if name.endswith("rest")}
         stop = min(rest, default=request.stop)
+        end = {"auxiliary": auxiliary, "records": delivered, "rest": rest[min(rest)] if rest else None}
+        if rest and stop == delivered:  # nothing is left to ask for
+            yield end
+            return
         lost = {name: why for name, why in losses.items() if not name.endswith("rest")}
         try:
             for answer in child.ask(dataclasses.replace(request, after=delivered, stop=stop, lost=lost)):
@@ -229,7 +244,7 @@ def read_outcomes(
                 else:
                     delivered += answer.num_rows
                     yield answer
-            yield {"auxiliary": auxiliary, "records": delivered, "rest": rest[min(rest)] if rest else None}
+            yield {**end, "auxiliary": auxiliary, "records": delivered}
             return
         except ReaderDied as died:
             name, why = f"{died.number}", died.reason

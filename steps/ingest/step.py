@@ -15,7 +15,7 @@ from steps.core.source import OBJECTS_FILE, SourceListing, SourceObject, fetch_o
 from steps.core.step import Input, Step, StepContext
 from steps.ingest.config import Config
 from steps.ingest.reader import Request
-from steps.ingest.sandbox import ReaderDied, read_outcomes, reader
+from steps.ingest.sandbox import ReaderDied, hide_environment, read_outcomes, reader
 from steps.ingest.shards import SHARDS_PER_TASK, Shards
 from steps.ingest.split import SPLITTABLE
 from steps.report.page import stage_report
@@ -29,6 +29,7 @@ def run(context: StepContext) -> None:
     if not listing.objects:
         names = ", ".join(source.name for source in listing.sources) or "the recipe"
         raise DataError(f"dump {listing.dump}: source {names} has no objects; check the source's uri")
+    hide_environment()  # here too: the keys of the workers' parent are the same
     pieces = cut_objects(context, listing)
     tasks = [
         {"number": number, "dump": listing.dump, "settings": _settings(listing, group), "pieces": group}
