@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from steps.report.blocks import Sample, Span
 
 SAMPLE_CHARACTERS = 600
-CONTEXT = 160  # characters shown before the first highlighted span
+CONTEXT = 80  # characters shown before the first highlighted span
 LABEL_CHARACTERS = 200
 # Controls (C0 but tab and line feed, C1), bidi marks, embeddings, overrides and isolates (UAX #9), zero-width
 # space, BOM, line and paragraph separators, deprecated format and tag characters, lone surrogates.

@@ -127,6 +127,69 @@ def caption(record: Mapping[str, Any], size: int | None = None, *more: str) -> s
     return " · ".join(str(part) for part in [*parts, *more, record.get("url")] if part)
 
 
+PANELS_SHOWN = 4  # languages of their own in a plot; the others are put together
+
+
+@dataclass(frozen=True)
+class SignalLook:
+    """Distributions of stored signals by name, language and whether the stage kept the document."""
+
+    values: Mapping[str, Mapping[str, Mapping[Tone, Distribution]]]
+    note: str  # how many shards were looked at, where it was not all
+
+    def panels(self, name: str) -> list[tuple[str, dict[Tone, Distribution]]]:
+        """(language, distributions by tone) of a signal, the language with most documents first."""
+        return by_size(
+            {k: {t: d for t, d in v.items() if d.count} for k, v in self.values.get(name, {}).items()}
+        )
+
+
+def by_size(
+    found: Mapping[str, Mapping[Tone, Distribution]],
+) -> list[tuple[str, dict[Tone, Distribution]]]:
+    """Languages with their distributions, largest first; those after the fourth are added up in one."""
+    size = {name: sum(d.count for d in tones.values()) for name, tones in found.items()}
+    order = sorted((name for name in found if size[name]), key=lambda name: (-size[name], name))
+    rows = [(name or "und", dict(found[name])) for name in order[:PANELS_SHOWN]]
+    rest = order[PANELS_SHOWN:]
+    if rest:
+        tones = sorted({tone for name in rest for tone in found[name]})
+        together = {t: Distribution.sum(found[n][t] for n in rest if t in found[n]) for t in tones}
+        rows.append((f"{len(rest)} more languages" if len(rest) > 1 else rest[0], together))
+    return rows
+
+
+def look_at_signals(stage: Stage, names: Sequence[str]) -> SignalLook:
+    """Signals stored on some shards of the stage's corpus, one shard at a time; unknown names are left out.
+
+    Documents that the stage itself removed with a mask (score, deduplicate) count under ``removed``.
+    """
+    output = stage.output()
+    shards = output.shards if output else []
+    chosen = some_shards(shards)
+    before = stage.input_shards() if stage.makes == "overlay" else {}
+    values: dict[str, dict[str, dict[Tone, Distribution]]] = {}
+    for shard in chosen:
+        known = [name for name in names if name in shard.signal_names]
+        kept = shard.keep()
+        came_in = before[shard.sha256].keep() if before else kept
+        languages = shard.read(["language"], kept=False)["language"].fill_null("")
+        columns = shard.signals(known)
+        for language in pc.unique(languages).to_pylist():
+            mine = pc.equal(languages, language).to_numpy(zero_copy_only=False)
+            for name in known:
+                numbers = columns[name].to_numpy(zero_copy_only=False)
+                tones = values.setdefault(name, {}).setdefault(language, {})
+                for tone, which in _outcomes(mine & kept, mine & came_in & ~kept):
+                    tones.setdefault(tone, Distribution()).add(numbers[which])
+    note = "" if len(chosen) == len(shards) else f"From {len(chosen)} of {len(shards)} shards, evenly spaced."
+    return SignalLook(values, note)
+
+
+def _outcomes(kept: np.ndarray, removed: np.ndarray) -> list[tuple[Tone, np.ndarray]]:
+    return [("kept", kept), ("removed", removed)]
+
+
 @dataclass(frozen=True)
 class RemovedLook:
     """What the ledger and the quarantine say: lengths by language, and samples by reason."""

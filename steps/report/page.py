@@ -28,12 +28,12 @@ from steps.report.blocks import (
 )
 from steps.report.distribution import Distribution
 from steps.report.format import share
-from steps.report.look import KeptLook, RemovedLook, Stage, look_at_kept, look_at_removed
+from steps.report.look import KeptLook, RemovedLook, Stage, by_size, look_at_kept, look_at_removed
 from steps.report.render import Page, render
 
 LANGUAGES_SHOWN = 4  # of a source, the largest; the others are added up in one row
 SOURCES_SHOWN = 40
-PANELS_SHOWN = 4
+REMOVED = "Removed"  # title of the section with removed samples
 OUTCOMES: tuple[Tone, ...] = ("kept", "removed", "quarantined")
 _FACT_CHARACTERS = 600
 
@@ -41,12 +41,15 @@ _FACT_CHARACTERS = 600
 def stage_report(ctx: StepContext, counts: Counts, sections: Sequence[Section] = ()) -> bytes:
     """The page of a finished stage; ``sections`` are the step's own (`steps.report` says how to make them).
 
+    One with the title of a common section (`REMOVED`) takes its place.
+
     It costs the same for every size of dump: it reads at most `look.SHARDS_LOOKED_AT` shards and ledgers, one at a
     time, and says so where there are more. Crawled text in it is escaped, and its policy forbids scripts.
     """
     stage = Stage.of(ctx)
     kept, removed = look_at_kept(stage), look_at_removed(stage)
-    own = [*sections]
+    titles = {section.title for section in sections}
+    common = [*length_sections(kept, removed), *sample_sections(kept, removed)]
     every = [
         *(
             [Section("What became of the documents", overview(counts))]
@@ -54,9 +57,8 @@ def stage_report(ctx: StepContext, counts: Counts, sections: Sequence[Section] =
             else []
         ),
         *reason_sections(counts),
-        *own,
-        *length_sections(kept, removed),
-        *sample_sections(kept, removed),
+        *sections,
+        *(section for section in common if section.title not in titles),
         Section("Facts and settings", record_tables(ctx), folded=True),
     ]
     version = f"version {ctx.step.version}"
@@ -181,21 +183,14 @@ def reason_sections(counts: Counts) -> list[Section]:
 
 def length_sections(kept: KeptLook, removed: RemovedLook) -> list[Section]:
     """Document lengths of what was kept and removed, per language."""
-    names = {*kept.lengths, *removed.lengths}
-    size = {n: sum(d[n].count for d in (kept.lengths, removed.lengths) if n in d) for n in names}
-    order = sorted((name for name in names if size[name]), key=lambda name: (-size[name], name))
-    if not order:
+    found: dict[str, dict[Tone, Distribution]] = {}
+    for language, lengths in kept.lengths.items():
+        found.setdefault(language, {})["kept"] = lengths
+    for language, lengths in removed.lengths.items():
+        found.setdefault(language, {})["removed"] = lengths
+    panels = [Panel(name, tones) for name, tones in by_size(found)]
+    if not panels:
         return []
-    groups = [(name or "und", [name]) for name in order[:PANELS_SHOWN]]
-    if rest := order[PANELS_SHOWN:]:
-        groups.append((f"{len(rest)} more languages", rest))
-    panels = []
-    for title, languages in groups:
-        values: dict[Tone, Distribution] = {
-            "kept": Distribution.sum(kept.lengths[n] for n in languages if n in kept.lengths),
-            "removed": Distribution.sum(removed.lengths[n] for n in languages if n in removed.lengths),
-        }
-        panels.append(Panel(title, {tone: found for tone, found in values.items() if found.count}))
     note = "Kept documents as written (green) and removed ones as they came in (orange). " + looked_at(
         kept, removed
     )
@@ -216,7 +211,7 @@ def looked_at(kept: KeptLook, removed: RemovedLook) -> str:
 def sample_sections(kept: KeptLook, removed: RemovedLook) -> list[Section]:
     """Removed, cut, quarantined and kept texts, drawn evenly by a fixed rule."""
     found: list[tuple[str, Sequence[SampleGroup], str]] = [
-        ("Removed", removed.removed, "Up to three documents per reason, drawn by a fixed rule, not chosen."),
+        (REMOVED, removed.removed, "Up to three documents per reason, drawn by a fixed rule, not chosen."),
         ("Cut from documents that stay", removed.edited, "The highlighted piece is gone, the rest stays."),
         ("Quarantined", removed.quarantined, "What a kernel could not handle, with the reason."),
         (
