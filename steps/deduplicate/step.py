@@ -11,8 +11,8 @@ from steps.deduplicate.config import Config
 from steps.deduplicate.decide import STAGES, check_wipe_out, collect, write_shard
 from steps.deduplicate.match import find_equal, write_keys
 from steps.deduplicate.near import fetch_texts, find_pairs, group_candidates, table_tasks, verify
+from steps.deduplicate.page import report
 from steps.deduplicate.sources import all_sources
-from steps.report.page import stage_report
 
 Entries = list[dict[str, Any]]
 
@@ -144,5 +144,5 @@ STEP = Step(
     inputs=(Input("corpus"), Input("index", optional=True, many=True)),
     libraries=("xxhash",),
     makes="overlay",
-    report=stage_report,
+    report=report,
 )

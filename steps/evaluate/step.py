@@ -26,6 +26,7 @@ from steps.core.verdict import SampleFacts, Stratum
 from steps.evaluate import metrics
 from steps.evaluate.config import Config
 from steps.evaluate.detectors import Finding, read_batch
+from steps.evaluate.page import report
 from steps.evaluate.sampling import allocate, host_shares, row_keys, sample_seed
 from steps.evaluate.seeding import INJECTIONS, inject
 
@@ -375,4 +376,5 @@ STEP = Step(
     run=run,
     inputs=(Input("corpus"), Input("language_models", optional=True, many=True)),
     libraries=("scipy", "numpy", "kenlm", "sentencepiece"),
+    report=report,
 )

@@ -14,11 +14,11 @@ from steps.core.parts import PartWriter
 from steps.core.source import OBJECTS_FILE, SourceListing, SourceObject, fetch_object, fetch_piece
 from steps.core.step import Input, Step, StepContext
 from steps.ingest.config import Config
+from steps.ingest.page import report
 from steps.ingest.reader import Request
 from steps.ingest.sandbox import ReaderDied, hide_environment, read_outcomes, reader
 from steps.ingest.shards import SHARDS_PER_TASK, Shards
 from steps.ingest.split import SPLITTABLE
-from steps.report.page import stage_report
 
 _BLOCK = 4 << 20
 
@@ -237,5 +237,5 @@ STEP = Step(
     inputs=(Input("source"),),
     libraries=("fastwarc", "resiliparse", "zstandard"),
     makes="corpus",
-    report=stage_report,
+    report=report,
 )

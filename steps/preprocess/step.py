@@ -16,7 +16,7 @@ from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext
 from steps.preprocess.config import Config
 from steps.preprocess.kernels import COUNT_COLUMNS, Prepared, guess_languages, prepare
-from steps.report.page import stage_report
+from steps.preprocess.page import report
 from steps.text.language import Guess, model_digest
 
 BATCH = 512  # documents that are classified together
@@ -176,5 +176,5 @@ STEP = Step(
     inputs=(Input("corpus"),),
     libraries=("fasttext-predict", "opencc", "regex"),
     makes="corpus",
-    report=stage_report,
+    report=report,
 )

@@ -19,7 +19,7 @@ from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict
 from steps.core.verification import verify, verify_corpus
 from steps.publish.config import Config
-from steps.report.page import stage_report
+from steps.publish.page import report
 
 CORPORA, DEDUP_INDEX = "corpora", "dedup_index"
 REASON = "takedown"
@@ -168,5 +168,5 @@ STEP = Step(
     inputs=(Input("corpus"), Input("sample"), Input("labels"), Input("verdict")),
     makes="corpus",
     after_commit=point_catalog,
-    report=stage_report,
+    report=report,
 )
