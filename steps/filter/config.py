@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from steps.core.config import CorpusConfig
-from steps.filter.names import LEVELS, signal_names
+from steps.filter.names import CLASSIFIER, LEVELS, signal_names
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MAX_FILE_BYTES = 64 << 20
+CLASSIFIER_NAME = re.compile(CLASSIFIER + r"[a-z][a-z0-9_]*")
 
 
 class Data(BaseModel):
@@ -123,6 +124,12 @@ class Config(CorpusConfig):
         ge=1024,
         description="UTF-8 bytes above which a document is quarantined instead of measured (bounds memory).",
     )
+    url_lists: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Lists of domains and URLs (UT1 or your own) whose documents d25_listed_url drops: sha256 of files "
+        "that `python -m steps.filter.urls FILE` put into the store, by category (adult, gambling …).",
+    )
+    url_words: dict[str, float] = Field(default_factory=dict, description="Filled in from rules_file.")
     rules: tuple[Rule, ...] = Field((), description="The rules, filled in from rules_file.")
     patterns: tuple[Pattern, ...] = Field((), description="Filled in from rules_file.")
     word_lists: tuple[WordList, ...] = Field(
@@ -161,6 +168,15 @@ class Config(CorpusConfig):
             values["rule_overrides"] = {}
         return values
 
+    @field_validator("url_lists")
+    @classmethod
+    def _digests(cls, lists: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for category, digests in lists.items():
+            for digest in digests:
+                if not re.fullmatch("[0-9a-f]{64}", digest):
+                    raise ValueError(f"url_lists.{category}: {digest!r:.80} is no sha256 in hexadecimal")
+        return lists
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         measures = self.measures()
@@ -170,7 +186,7 @@ class Config(CorpusConfig):
             known = signal_names(level, measures)
             for rule in (rule for rule in self.rules if rule.level == level):
                 for name in (rule.signal, *rule.where):
-                    if name not in known:
+                    if name not in known and not CLASSIFIER_NAME.fullmatch(name):
                         near = difflib.get_close_matches(name, known, 3)
                         problems.append(
                             f"rule {rule.id}: no {level} signal {name!r}; near: {', '.join(near)}"
@@ -211,9 +227,15 @@ def read_rules(name: str) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    known = {"rules", "patterns", "word_lists", "stop_words"}
+    known = {"rules", "patterns", "word_lists", "stop_words", "url_words"}
     if not isinstance(content, dict) or not content.get("rules") or set(content) - known:
-        raise ValueError(f"{path}: a rule file has rules, and may have patterns, word_lists and stop_words")
+        raise ValueError(
+            f"{path}: a rule file has rules, and may have patterns, word_lists, stop_words and url_words"
+        )
+    words: dict[str, float] = {}
+    for file in content.get("url_words") or ():
+        words |= read_words(file)
+    content["url_words"] = words
     lists = content.pop("word_lists", None) or {}
     content["word_lists"] = [
         {"category": category, "words": read_words(file)}

@@ -44,6 +44,12 @@ DOCUMENT = {
     "unique_tokens": "different tokens / tokens",
     "entropy": "unigram entropy of tokens in nats",
 }
+URL = {
+    "url_listed": "1 if the document's URL, its host or a parent domain is in one of filter.url_lists",
+    "url_words": "weights of words in the URL's host, and half of those in its path",
+}
+CLASSIFIER = "classifier_"  # and a name: signals of the classifiers that the step is given
+ABOVE = ("document_", "paragraph_")  # and a signal: that of the document or paragraph that a span stands in
 EDITED = {
     "left_characters": "characters left after paragraphs and sentences were removed",
     "lost_share": "characters that paragraph and sentence rules removed, no repeats and link definitions, / characters",
@@ -75,14 +81,25 @@ NO_CONTENT = ("repeats_earlier", "link_definition")  # what these signals remove
 LEVELS = ("document", "paragraph", "sentence")
 
 
+def is_optional(signal: str) -> bool:
+    """The signal does not come from the span's own text: where it was not measured, its rules do not fire."""
+    return signal in URL or signal.startswith((CLASSIFIER, *ABOVE))
+
+
 def signal_names(level: str, measures: list[str]) -> set[str]:
     """All signals of a level; `measures` are the names of word categories and patterns."""
     if level == "document":
         return {
             *DOCUMENT,
+            *URL,
             *EDITED,
             *(f"{name}_per_1000" for name in measures),
             *(f"{m}_lines" for m in measures),
         }
     own = PARAGRAPH if level == "paragraph" else SENTENCE
-    return {*own, *measures, *(f"{name}_per_100" for name in measures)}
+    above = {f"document_{name}" for name in signal_names("document", measures) - {*EDITED, *URL}}
+    if level == "sentence":
+        above |= {
+            f"paragraph_{name}" for name in {*PARAGRAPH, *measures, *(f"{m}_per_100" for m in measures)}
+        }
+    return {*own, *measures, *(f"{name}_per_100" for name in measures), *above}

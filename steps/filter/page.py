@@ -86,7 +86,7 @@ class Effects:
         named = {rule.language for rule in self.rules} - {"any"}
         groups: dict[str, np.ndarray] = {name: languages == name for name in sorted(named)}
         groups["other languages"] = ~np.isin(languages, sorted(named))
-        for signal in {rule.signal for rule in self.rules if from_signals(rule)}:
+        for signal in {rule.signal for rule in self.rules if from_signals(rule) and judged.has(rule)}:
             own = [i for i, rule in enumerate(self.rules) if rule.signal == signal]
             mine = np.asarray(judged.fired[own].any(axis=0))
             numbers = judged.signal(signal)
@@ -100,7 +100,7 @@ class Effects:
         kept = judged.table["rule"].is_null().to_numpy(zero_copy_only=False)
         ranks = draw(judged.shard, judged.table["row"].to_numpy())
         for i, rule in enumerate(self.rules):
-            if not from_signals(rule):
+            if not from_signals(rule) or not judged.has(rule):
                 continue
             value = judged.signal(rule.signal)
             limit = threshold(rule)

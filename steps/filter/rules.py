@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.filter.config import Rule
-from steps.filter.names import EDITED
+from steps.filter.names import EDITED, is_optional
 from steps.filter.signals import Measured
 from steps.text.segment import Spans
 
@@ -38,7 +38,12 @@ def applies(rule: Rule, languages: Sequence[str], kinds: Sequence[str], sources:
 
 
 def outside(rule: Rule, signals: Mapping[str, np.ndarray]) -> np.ndarray:
-    """bool[n]: the value lies outside of the rule's bound, where the rule applies at all."""
+    """bool[n]: the value lies outside of the rule's bound, where the rule applies at all.
+
+    A rule on an optional signal (of a URL, of a classifier) that was not measured does not fire.
+    """
+    if any(is_optional(name) and name not in signals for name in (rule.signal, *rule.where)):
+        return np.zeros(len(signals["characters"]), dtype=bool)
     value = signals[rule.signal]
     fired = value < rule.min if rule.min is not None else value > rule.max
     for name, (low, high) in rule.where.items():
@@ -47,6 +52,23 @@ def outside(rule: Rule, signals: Mapping[str, np.ndarray]) -> np.ndarray:
         if high is not None:
             fired = fired & (signals[name] <= high)
     return fired
+
+
+def add_above(rules: Sequence[Rule], measured: Measured) -> None:
+    """Gives spans the signals document_<name> and paragraph_<name> of where they stand, as far as rules ask."""
+    parents = {
+        "paragraph": {"document_": (measured.document, measured.lines.parent)},
+        "sentence": {
+            "document_": (measured.document, measured.lines.parent[measured.sentences.parent]),
+            "paragraph_": (measured.paragraph, measured.sentences.parent),
+        },
+    }
+    for rule in rules:
+        signals = measured.paragraph if rule.level == "paragraph" else measured.sentence
+        for prefix, (above, parent) in parents.get(rule.level, {}).items():
+            for name in (rule.signal, *rule.where):
+                if name.startswith(prefix) and name not in signals:
+                    signals[name] = above[name.removeprefix(prefix)][parent]
 
 
 def judge_documents(

@@ -9,21 +9,31 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from steps.core.corpus import Corpus, CorpusShard
-from steps.core.document import SCHEMA, text_bytes
+from steps.core.corpus import ROW, Corpus, CorpusShard
+from steps.core.document import text_bytes
 from steps.core.errors import DataError, StepError
 from steps.core.parts import PartResult
 from steps.core.step import Input, PartWriter, Step, StepContext
+from steps.filter.classifiers import add_classifiers, load
 from steps.filter.config import Config
-from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT
+from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT, is_optional
 from steps.filter.page import report
 from steps.filter.report import merge_effects, rule_effects, rule_table
-from steps.filter.rules import Edits, applies, edits_of, first_rule, judge_documents, judge_spans, rebuild
+from steps.filter.rules import (
+    Edits,
+    add_above,
+    applies,
+    edits_of,
+    first_rule,
+    judge_documents,
+    judge_spans,
+    rebuild,
+)
 from steps.filter.signals import Measured, compile_words, measure, set_endings
 from steps.filter.stored import source_kinds
+from steps.filter.urls import listed, load_lists, word_score
 
 BATCH_BYTES = 8 << 20  # text measured at once; tokens and signals take about 25 times that
-COLUMNS = SCHEMA.names
 
 
 def run(ctx: StepContext) -> None:
@@ -70,7 +80,10 @@ def filter_shard(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """One shard; returns the effects of each rule."""
     corpus = Corpus.open(part.inputs["corpus"])
     shard = corpus.shards[task["shard"]]
-    table = shard.read(COLUMNS, signals=None if shard.signal_names else ())
+    table = shard.read(signals=None if shard.signal_names else ())
+    # whatever columns the documents have go through: those of supervised sets too
+    columns = [name for name in table.column_names if name not in (ROW, *shard.signal_names)]
+    schema = pa.schema([table.schema.field(name) for name in columns], metadata=table.schema.metadata)
     carried = [name for name in shard.signal_names if not name.startswith("rule_")]
     effects, written, measured = [], [], []
     table = _quarantine_large(table, shard, part)
@@ -82,8 +95,8 @@ def filter_shard(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         written.append(kept)
         measured.append(signals)
     kept = pa.concat_tables(written)
-    signals = kept.select([name for name in kept.column_names if name not in COLUMNS])
-    part.put_shard(shard.index, kept.select(COLUMNS).cast(SCHEMA), signals)
+    signals = kept.select([name for name in kept.column_names if name not in columns])
+    part.put_shard(shard.index, kept.select(columns).cast(schema), signals)
     part.put_table(
         f"rule_signals/{shard.index:05d}.parquet",
         pa.concat_tables(measured),
@@ -138,8 +151,18 @@ def measured_batch(table: pa.Table, shard: CorpusShard, part: PartWriter) -> tup
     """The documents that can be measured, and their signals; one at which a kernel raises is set aside."""
     words = compile_words(part.config)
 
+    models = {name: load(artifact.ref) for name, artifact in part.input_list("classifiers").items()}
+    lists = tuple(sorted({digest for digests in part.config.url_lists.values() for digest in digests}))
+    entries = load_lists(part.store.uri, lists)
+
     def signals(some: pa.Table) -> Measured:
-        return measure(some["text"], some["language"].to_pylist(), words)
+        found = measure(some["text"], some["language"].to_pylist(), words)
+        add_classifiers(found, models)
+        urls = [url or "" for url in some["url"].to_pylist()]
+        found.document["url_listed"] = listed(urls, entries)
+        found.document["url_words"] = word_score(urls, part.config.url_words)
+        add_above(part.config.rules, found)
+        return found
 
     try:
         return table, signals(table)
@@ -318,11 +341,14 @@ def _tables(
     origin = pa.StructArray.from_arrays(
         [pa.array([shard.sha256] * table.num_rows), rows.combine_chunks().cast(pa.int64())], ["shard", "row"]
     )
-    whole = table.select([*COLUMNS, *carried])
-    whole = whole.set_column(COLUMNS.index("text"), "text", pa.array(column, pa.string()))
-    whole = whole.set_column(COLUMNS.index("origin"), "origin", origin)
+    whole = table.select(
+        [n for n in table.column_names if n in carried or n not in (ROW, *shard.signal_names)]
+    )
+    for name, values in (("text", pa.array(column, pa.string())), ("origin", origin)):
+        whole = whole.set_column(whole.column_names.index(name), name, values)
+    optional = sorted(name for name in found.document if is_optional(name))
     names = [f"{n}_per_1000" for n in config.measures()] + [f"{n}_lines" for n in config.measures()]
-    signals = {f"rule_{name}": pa.array(found.document[name]) for name in [*DOCUMENT, *names]}
+    signals = {f"rule_{name}": pa.array(found.document[name]) for name in [*DOCUMENT, *optional, *names]}
     for name, values in signals.items():
         whole = whole.append_column(name, values)
     rule = pa.array([None if n < 0 else config.rules[n].id for n in reason.tolist()], pa.string())
@@ -339,11 +365,11 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=4,
+    version=5,
     config=Config,
     run=run,
-    inputs=(Input("corpus"),),
-    libraries=("numba",),
+    inputs=(Input("corpus"), Input("classifiers", optional=True, many=True)),
+    libraries=("fasttext-predict", "numba"),
     makes="corpus",
     report=report,
 )

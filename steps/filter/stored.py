@@ -32,6 +32,10 @@ class Judged(NamedTuple):
         """float64[documents]: a document signal by the name that rules use."""
         return np.asarray(self.table[f"rule_{name}"].to_numpy())
 
+    def has(self, rule: Rule) -> bool:
+        """Whether the rule's signals were measured: those of a classifier only where the step was given it."""
+        return all(f"rule_{name}" in self.table.column_names for name in (rule.signal, *rule.where))
+
 
 def from_signals(rule: Rule) -> bool:
     """Whether stored signals decide the rule: those of documents, less the two that are measured after edits."""

@@ -64,7 +64,7 @@ def test_documents_lines_and_sentences_go_and_the_ledger_says_which(tmp_path: Pa
     source = shards()[0][2]["text"].encode()
     assert source[line["start"] : line["end"]].decode() == SPAM
     assert (line["rule"], line["action"], line["bytes"]) == (
-        "p13_advertising_v1",
+        "p13_advertising_v2",
         "edited",
         len(SPAM.encode()),
     )
@@ -83,7 +83,7 @@ def test_a_cut_off_end_behind_an_advertisement_goes_with_it(tmp_path: Path) -> N
     made = run(tmp_path, make_corpus(tmp_path, [[{"text": text, "language": "zh"}]]))
     assert texts(made) == [GOOD["zh"]]
     assert sorted(r["rule"] for r in ledger(made)) == [
-        "p13_advertising_v1",
+        "p13_advertising_v2",
         "p22_teaser_v1",
         "s08_unfinished_v1",
     ]
@@ -148,7 +148,7 @@ def test_the_report_tells_unique_from_overlapping_removals(tmp_path: Path) -> No
     assert (short["documents"], short["unique_documents"], short["overlapping_documents"]) == (2, 0, 2)
     assert short["bytes"] == len("太短。太短。但是有两句。".encode()) and short["samples"] == ["both", "one"]
     assert table["d05_sentences_zh_v1"]["attributed_documents"] == 0
-    spam = table["p13_advertising_v1"]
+    spam = table["p13_advertising_v2"]
     assert (spam["spans"], spam["edited_documents"], spam["samples"]) == (1, 1, ["edited"])
     assert table["d02_max_length_v1"]["documents"] == 0
 

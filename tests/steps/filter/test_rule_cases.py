@@ -12,9 +12,10 @@ import yaml
 
 from steps.filter.config import Config, Rule
 from steps.filter.names import EDITED
-from steps.filter.rules import edits_of, judge_spans, outside
+from steps.filter.rules import add_above, edits_of, judge_spans, outside
 from steps.filter.signals import Measured, compile_words, measure
 from steps.filter.step import _measure_loss
+from steps.filter.urls import listed, read_list, word_score
 
 FILE = yaml.safe_load((Path(__file__).parent / "rule_cases.yaml").read_text(encoding="utf-8"))
 GOOD, CASES = FILE["good"], FILE["cases"]
@@ -22,14 +23,22 @@ CONFIG = Config()
 RULES = {rule.id: rule for rule in CONFIG.rules}
 
 
-def text_of(entry: Any, language: str) -> str:
-    if isinstance(entry, dict):
-        return entry["text"] * entry["times"]
-    return GOOD[language] if entry == "GOOD" else entry
+def entries_of(case: dict[str, Any], side: str) -> list[dict[str, Any]]:
+    """The texts of one side of a case: text, times, url, and values of signals that do not come from the text."""
+    found = case[side] if isinstance(case[side], list) else [case[side]]
+    entries = [entry if isinstance(entry, dict) else {"text": entry} for entry in found]
+    texts = [GOOD[case["language"]] if e["text"] == "GOOD" else e["text"] for e in entries]
+    return [{**e, "text": text * e.get("times", 1)} for e, text in zip(entries, texts, strict=True)]
 
 
-def measured(text: str, language: str) -> Measured:
+def measured(text: str, language: str, url: str = "", signals: dict[str, float] | None = None) -> Measured:
     found = measure(pa.array([text], pa.large_string()), [language], compile_words(CONFIG))
+    found.document["url_listed"] = listed([url], read_list(b"casino.example", "a list"))
+    found.document["url_words"] = word_score([url], CONFIG.url_words)
+    for name, value in (signals or {}).items():
+        for level in (found.document, found.paragraph, found.sentence):
+            level[name] = np.full(len(level["characters"]), value)
+    add_above(CONFIG.rules, found)
     everywhere = np.ones((len(CONFIG.rules), 1), dtype=bool)
     for i, rule in enumerate(CONFIG.rules):
         everywhere[i] = rule.language in ("any", language)
@@ -40,8 +49,8 @@ def measured(text: str, language: str) -> Measured:
     return found
 
 
-def fires(rule: Rule, text: str, language: str) -> bool:
-    found = measured(text, language)
+def fires(rule: Rule, language: str, entry: dict[str, Any]) -> bool:
+    found = measured(entry["text"], language, entry.get("url", ""), entry.get("signals"))
     return bool(outside(rule, getattr(found, rule.level)).any())
 
 
@@ -53,8 +62,10 @@ def test_every_rule_has_a_case() -> None:
 def test_a_rule_removes_and_keeps(rule: str) -> None:
     case = CASES[rule]
     assert RULES[rule].language in ("any", case["language"])
-    assert fires(RULES[rule], text_of(case["removes"], case["language"]), case["language"])
-    assert not fires(RULES[rule], text_of(case["keeps"], case["language"]), case["language"])
+    for entry in entries_of(case, "removes"):
+        assert fires(RULES[rule], case["language"], entry), entry["text"][-200:]
+    for entry in entries_of(case, "keeps"):
+        assert not fires(RULES[rule], case["language"], entry), entry["text"][-200:]
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

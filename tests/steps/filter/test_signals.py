@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from steps.filter import kernels, matcher
 from steps.filter.config import Config
-from steps.filter.names import signal_names
+from steps.filter.names import ABOVE, URL, signal_names
 from steps.filter.signals import compile_words, measure, set_endings
 from steps.text import unicode_tables as u
 from steps.text.segment import text_buffers
@@ -247,9 +247,9 @@ def test_every_named_signal_is_measured_and_a_batch_equals_its_documents() -> No
     languages = ["zh", "zh", "en", "en"]
     whole = measure(pa.array(texts), languages, words)
     names = config.measures()
-    assert set(whole.document) | {"left_characters", "lost_share"} == signal_names("document", names)
-    assert set(whole.paragraph) == signal_names("paragraph", names)
-    assert set(whole.sentence) == signal_names("sentence", names)
+    assert set(whole.document) | {"left_characters", "lost_share", *URL} == signal_names("document", names)
+    for level, signals in (("paragraph", whole.paragraph), ("sentence", whole.sentence)):
+        assert set(signals) == {n for n in signal_names(level, names) if not n.startswith(ABOVE)}
     for i, text in enumerate(texts):
         alone = measure(pa.array([text]), [languages[i]], words)
         for name, value in alone.document.items():
