@@ -35,9 +35,12 @@ _STARTS = {
 _PLAIN_START = re.compile(rb"(?:(?<=\n)|\A)WARC/\d")
 
 
-def read_archive(path: Path, limit: int, skipped: Skipped, digests: Digests = "none") -> Iterator[RawRecord]:
+def read_archive(
+    path: Path, limit: int, skipped: Skipped, digests: Digests = "none", first_byte: int = 0
+) -> Iterator[RawRecord]:
     """Records of an archive file in order; ``limit`` is the largest record in bytes, before and after
-    decompression, and ``digests`` says which of a record's digests are checked.
+    decompression, and ``digests`` says which of a record's digests are checked. ``first_byte`` is where the file
+    begins in the object that it is a piece of: messages name bytes of the object.
 
     Requests, metadata and warcinfo records are counted in ``skipped`` only. An empty file has no records; a
     file that is no archive is one broken record.
@@ -71,7 +74,7 @@ def read_archive(path: Path, limit: int, skipped: Skipped, digests: Digests = "n
             except (OSError, ValueError, RuntimeError) as problem:
                 error = str(problem).strip() or type(problem).__name__
             if error is None:
-                yield from _last_records(data, offset, max(last, offset), held, held_whole, row)
+                yield from _last_records(data, offset, max(last, offset), held, held_whole, row, first_byte)
                 return
             if held is not None:
                 yield held
@@ -82,16 +85,18 @@ def read_archive(path: Path, limit: int, skipped: Skipped, digests: Digests = "n
             if not row and is_arc(_peek(data[: 1 << 16])):
                 yield from _arc_records(path, limit, skipped)
                 return
-            yield _broken_place(data, row, broken_at, after.start() if after else size, error)
+            yield _broken_place(data, row, broken_at, after.start() if after else size, error, first_byte)
             row += 1
             offset, restarts = (after.start() if after else None), restarts + 1
             if restarts == MAX_RESTARTS and offset is not None:
-                yield _broken_place(data, row, offset, size, f"more than {MAX_RESTARTS} broken places")
+                yield _broken_place(
+                    data, row, offset, size, f"more than {MAX_RESTARTS} broken places", first_byte
+                )
                 return
 
 
 def _last_records(
-    data: mmap.mmap, start: int, last: int, held: RawRecord | None, whole: bool, row: int
+    data: mmap.mmap, start: int, last: int, held: RawRecord | None, whole: bool, row: int, first_byte: int
 ) -> Iterator[RawRecord]:
     """The last record ``held``, which begins at ``last``, and what the end of the file cut off, once.
 
@@ -105,16 +110,18 @@ def _last_records(
     if held is not None:
         yield held
     if lost is not None:
-        detail = f"at byte {lost}: the file ends in the middle of it"
+        detail = f"at byte {first_byte + lost}: the file ends in the middle of it"
         size = len(data) - lost if lost != last else 0
         yield RawRecord(row, size, broken=TRUNCATED, detail=detail, raw=data[lost : lost + (1 << 16)])
 
 
-def _broken_place(data: mmap.mmap, row: int, start: int, end: int, error: str) -> RawRecord:
+def _broken_place(data: mmap.mmap, row: int, start: int, end: int, error: str, first_byte: int) -> RawRecord:
     """One broken stretch of the file; a file that does not begin with a record gets a reason of its own."""
     raw = data[start : min(end, start + (1 << 16))]
     reason = "broken_record" if row else "not_an_archive"
-    return RawRecord(row, end - start, broken=reason, detail=f"at byte {start}: {error}", raw=raw)
+    return RawRecord(
+        row, end - start, broken=reason, detail=f"at byte {first_byte + start}: {error}", raw=raw
+    )
 
 
 def _arc_records(path: Path, limit: int, skipped: Skipped) -> Iterator[RawRecord]:

@@ -59,7 +59,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: a local file of format ``form``, which is the piece of the object ``key`` from ``first_row`` on.
+    """What to read: a local file of format ``form``, the piece of the object ``key`` from ``first_row`` and
+    ``first_byte`` on.
 
     ``after`` records were delivered before, ``stop`` is where to end, ``lost`` are the reasons why records (by
     number) are not worked on again.
@@ -72,6 +73,7 @@ class Request:
     dump: str
     settings: dict[str, Any]
     first_row: int = 0
+    first_byte: int = 0
     after: int = 0
     stop: int | None = None
     lost: dict[str, str] | None = None
@@ -150,7 +152,7 @@ def records(
         return read_json(path, settings, limit)
     if request.form == "jsonl":
         return read_jsonl(path, settings, limit)
-    return read_archive(path, limit, skipped, config.verify_digests)
+    return read_archive(path, limit, skipped, config.verify_digests, request.first_byte)
 
 
 def _cut(request: Request, config: Config, clock: Clock) -> dict[str, Any]:

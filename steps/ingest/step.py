@@ -153,6 +153,7 @@ def read_pieces(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
             dump=task["dump"],
             settings=task["settings"][item.source],
             first_row=piece.get("row", 0),
+            first_byte=piece.get("start", 0),
         )
         for answer in _outcomes(request, number, losses, part):
             if isinstance(answer, dict):
