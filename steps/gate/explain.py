@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,39 +15,6 @@ from steps.core.verdict import Verdict
 
 EXCERPT = 240
 SIGNALS_SHOWN = 5
-
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Verdict: {{ v.status }}</title>
-<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left}
-.pass{color:#186a3b}.fail{color:#a93226}.need_more{color:#9a7d0a}
-blockquote{background:#f5f5f5;padding:.5rem;margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}</style>
-<h1>Verdict: <span class="{{ v.status }}">{{ v.status }}</span></h1>
-<ul>{% for reason in v.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
-<table>
-<tr><th>documents in the corpus</th><td>{{ v.population }}</td></tr>
-<tr><th>read</th><td>{{ v.read }}</td></tr>
-<tr><th>defective</th><td>{{ v.defective }} ({{ '%.4f'|format(100 * v.rate) }} %)</td></tr>
-<tr><th>limit</th><td>{{ '%.4f'|format(100 * v.policy.limit) }} %</td></tr>
-<tr><th>upper bound</th><td>{{ v.bound }} ({{ '%.4f'|format(100 * v.bound_rate) }} %)</td></tr>
-<tr><th>readers</th><td>{{ v.readers|join(', ') }}</td></tr>
-<tr><th>seeded defects found</th><td>{{ v.seeded_found }} of {{ v.seeded }}; sensitivity at least
-{{ '%.2f'|format(100 * v.sensitivity) }} %</td></tr>
-<tr><th>look</th><td>{{ v.look }} at dump {{ v.dump }}</td></tr>
-<tr><th>policy</th><td><code>{{ v.policy_digest }}</code></td></tr></table>
-<h2>Strata</h2><table><tr><th>source | language</th><th>documents</th><th>read</th><th>defective</th><th>bound</th></tr>
-{% for name, s in v.strata.items() %}<tr><td>{{ name }}</td><td>{{ s.documents }}</td><td>{{ s.read }}</td>
-<td>{{ s.defective }}</td><td>{{ '%.3f'|format(100 * s.bound_rate) }} %</td></tr>{% endfor %}</table>
-<h2>Defects</h2>{% if not v.defects %}<p>None was found.</p>{% endif %}
-{% for item in classes %}<h3>{{ item.defect }}: {{ item.documents }}</h3>
-{% if item.signals %}<p>Stored signals that set these documents apart:
-{% for s in item.signals %}<code>{{ s.signal }}</code> {{ s.direction }} {{ s.bound }} would have caught
-{{ s.caught }} of {{ s.of }} and {{ '%.2f'|format(100 * s.good_share) }} % of the good ones{{ '; ' if not loop.last }}
-{% endfor %}</p>{% endif %}
-{% for e in item.examples %}<p><code>{{ e.doc_id }}</code> {{ e.stratum }}</p><blockquote>{{ e.excerpt }}</blockquote>
-{% endfor %}{% endfor %}</html>
-"""
 
 
 def explain(verdict: Verdict, sample: Artifact, corpus: Artifact | None) -> list[dict[str, Any]]:
@@ -130,12 +96,6 @@ def nearest_signals(values: pa.Table, bad: set[tuple[str, int]]) -> list[dict[st
                 )
     found.sort(key=lambda item: (item["good_share"], -item["caught"], item["signal"]))
     return found[:SIGNALS_SHOWN]
-
-
-def page(verdict: Verdict, classes: list[dict[str, Any]]) -> bytes:
-    """The verdict as a page for people; crawled text in it is escaped and scripts are forbidden."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_PAGE).render(v=verdict, classes=classes).encode()
 
 
 def as_text(verdict: Verdict, classes: list[dict[str, Any]]) -> str:

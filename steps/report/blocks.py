@@ -12,6 +12,7 @@ BARS_SHOWN = 15  # more of them are no picture any more
 
 Tone = Literal["plain", "kept", "removed", "quarantined", "other"]
 """What a colour stands for, the same on every page."""
+Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Table:
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str | int | float | None]]
+    rows: Sequence[Sequence[Cell]]
     note: str = ""
 
 

@@ -13,6 +13,7 @@ from steps.core.step import StepContext
 from steps.report.blocks import (
     BARS_SHOWN,
     Block,
+    Cell,
     Funnel,
     FunnelRow,
     Histogram,
@@ -243,9 +244,9 @@ def record_tables(ctx: StepContext) -> list[Block]:
     return blocks
 
 
-def flat(values: Mapping[str, Any], path: str = "") -> list[list[str | int | float | None]]:
+def flat(values: Mapping[str, Any], path: str = "") -> list[list[Cell]]:
     """Nested facts as rows of (path, value); long lists are cut."""
-    rows: list[list[str | int | float | None]] = []
+    rows: list[list[Cell]] = []
     for key, value in sorted(values.items()):
         where = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) and value:

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from steps.report import charts
-from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Histogram, Measure, Section, Table
+from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Cell, Histogram, Measure, Section, Table
 from steps.report.format import excerpt, number, plain, visible
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ def _right(table: Table) -> list[int]:
     return [i for i in columns if cells[i] and all(isinstance(cell, (int, float)) for cell in cells[i])]
 
 
-def _cell(value: str | int | float | None) -> Markup:
+def _cell(value: Cell) -> Markup:
     if value is None:
         return Markup("–")
     return visible(value, 1000) if isinstance(value, str) else Markup(number(value))

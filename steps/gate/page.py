@@ -1,0 +1,106 @@
+"""The page of a verdict: the bound against the limit, strata, and the documents that readers called defective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from steps.core.verdict import Verdict
+from steps.report.blocks import (
+    Bar,
+    Bars,
+    Block,
+    Number,
+    Numbers,
+    Sample,
+    SampleGroup,
+    Samples,
+    Section,
+    Table,
+    Tone,
+)
+from steps.report.render import Page, render
+
+_TONES: dict[str, Tone] = {"pass": "kept", "fail": "quarantined", "need_more": "removed"}
+
+
+def page(verdict: Verdict, classes: Sequence[Mapping[str, Any]]) -> bytes:
+    """The verdict and its explanation (`explain.explain`) as a page for people; crawled text in it is escaped."""
+    sections = [Section("Verdict", verdict_blocks(verdict)), Section("Strata", [strata(verdict)])]
+    sections += [defect_section(item) for item in classes]
+    if not classes:
+        sections.append(Section("Defects", [], note="Readers found none in the documents that count."))
+    missed: list[list[Cell]] = [
+        [name, count] for name, count in sorted(verdict.seeded_missed.items()) if count
+    ]
+    if missed:
+        note = "Known defects that the readers did not report, by class: what they miss among real ones too."
+        sections.append(Section("Seeded defects missed", [Table("", ["class", "missed"], missed)], note=note))
+    return render(
+        Page(
+            f"verdict: {verdict.status.replace('_', ' ')}",
+            sections,
+            lead="; ".join(verdict.reasons),
+            facts=f"look {verdict.look} at dump {verdict.dump} · readers: {', '.join(verdict.readers) or 'none'}",
+            footer=f"policy {verdict.policy_digest}, documents {verdict.documents}, verdict {verdict.digest}",
+        )
+    )
+
+
+def verdict_blocks(verdict: Verdict) -> list[Block]:
+    """What was found and what can hide behind it, on one scale with the limit."""
+    tone = _TONES[verdict.status]
+    numbers = Numbers(
+        [
+            Number("documents in the corpus", f"{verdict.population:,}"),
+            Number("read", f"{verdict.read:,}", "documents that count"),
+            Number("defective", f"{verdict.defective:,}", f"{verdict.rate:.4%} of those read", tone),
+            Number("upper bound", f"{verdict.bound:,}", f"{verdict.bound_rate:.4%} of the corpus", tone),
+            Number("limit", f"{verdict.policy.limit:.4%}", f"at {verdict.policy.confidence:.0%} confidence"),
+            Number(
+                "readers find at least",
+                f"{verdict.sensitivity:.2%}",
+                f"{verdict.seeded_found:,} of {verdict.seeded:,} seeded defects",
+            ),
+        ]
+    )
+    bars = [
+        Bar("found", {tone: verdict.rate}, f"{verdict.rate:.4%}"),
+        Bar("upper bound", {tone: verdict.bound_rate}, f"{verdict.bound_rate:.4%}"),
+        Bar("limit", {"plain": verdict.policy.limit}, f"{verdict.policy.limit:.4%}"),
+    ]
+    note = (
+        "The share of defective documents. To pass, what was found and its upper bound stay below the limit."
+    )
+    return [numbers, Bars("Against the limit", bars, note=note)]
+
+
+def strata(verdict: Verdict) -> Table:
+    """Where each source and language stands."""
+    rows = [
+        [name.replace("|", " · "), s.documents, s.read, s.defective, f"{s.bound_rate:.3%}"]
+        for name, s in sorted(verdict.strata.items(), key=lambda item: (-item[1].documents, item[0]))
+    ]
+    return Table("", ["source · language", "documents", "read", "defective", "upper bound"], rows)
+
+
+def defect_section(item: Mapping[str, Any]) -> Section:
+    """One class of defects: examples, and the stored signals that set its documents apart."""
+    hints: list[list[Cell]] = [
+        [
+            f"{s['signal']} {s['direction']} {s['bound']}",
+            f"{s['caught']} of {s['of']}",
+            f"{s['good_share']:.2%}",
+        ]
+        for s in item["signals"]
+    ]
+    samples = [
+        Sample(e["excerpt"], f"{e['stratum'].replace('|', ' · ')} · {e['doc_id']}") for e in item["examples"]
+    ]
+    blocks: list[Block] = [Samples("", [SampleGroup("", samples, "quarantined")])]
+    if hints:
+        note = "A bound there would have caught these; hints for the next round, not rules."
+        blocks.append(
+            Table("Signals that set them apart", ["bound", "defective caught", "good ones lost"], hints, note)
+        )
+    return Section(f"{item['defect']}: {item['documents']:,}", blocks)
