@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ LABEL_SCHEMA = pa.schema(
         ("stratum", pa.string()),
         ("annotator", pa.string()),
         ("reader", pa.string()),
+        ("role", pa.string()),
         ("label", pa.string()),
         ("defects", pa.list_(pa.string())),
         ("start", pa.int64()),
@@ -56,6 +58,9 @@ class Label(BaseModel):
     stratum: str = ""
     annotator: str
     reader: Reader = "human"
+    role: Literal["reader", "adjudicator"] = Field(
+        "reader", description="An adjudicator has seen what others said of the document, and decides."
+    )
     label: Literal["good", "bad"]
     defects: tuple[str, ...] = ()
     start: int | None = None
@@ -123,6 +128,60 @@ def collect_labels(store: Store, sample: str) -> list[Label]:
         found[info.key] = label
     replaced = {label.supersedes for label in found.values() if label.supersedes}
     return [label for name, label in sorted(found.items()) if name not in replaced]
+
+
+def is_bad(labels: Sequence[Label]) -> bool:
+    """Whether a document counts as defective: by its adjudicators, or where there is none if any reader says so.
+
+    Nobody adjudicates what they have read themselves: such a label counts as one reader more.
+    """
+    return any(label.label == "bad" for label in _deciding(labels))
+
+
+def is_found(labels: Sequence[Label]) -> bool:
+    """Whether a seeded defect counts as found: if everybody who decides about the document says that it is bad."""
+    deciding = _deciding(labels)
+    return bool(deciding) and all(label.label == "bad" for label in deciding)
+
+
+def _deciding(labels: Sequence[Label]) -> Sequence[Label]:
+    readers = {label.annotator for label in labels if label.role == "reader"}
+    adjudicators = [
+        label for label in labels if label.role == "adjudicator" and label.annotator not in readers
+    ]
+    return adjudicators or labels
+
+
+def agreement(labels: Iterable[Label]) -> dict[str, float | None]:
+    """How far people who read the same document agree: pairs, agreeing pairs, positive agreement, kappa and AC1.
+
+    Positive agreement is 2·both / (one + other), the measure that says something where defects are rare; Cohen's kappa
+    and Gwet's AC1 (Gwet 2008) are for information. None where a measure has nothing to divide by.
+    """
+    given: dict[str, dict[str, bool]] = {}
+    for label in labels:
+        if label.reader == "human" and label.role == "reader":
+            given.setdefault(label.sample_id, {})[label.annotator] = label.label == "bad"
+    pairs = [
+        (answers[one], answers[other])
+        for answers in given.values()
+        for one, other in itertools.combinations(sorted(answers), 2)
+    ]
+    n = len(pairs)
+    if not n:
+        return {"pairs": 0, "agreeing": 0, "positive": None, "kappa": None, "ac1": None}
+    same, both = sum(a == b for a, b in pairs), sum(a and b for a, b in pairs)
+    first, second = sum(a for a, _ in pairs), sum(b for _, b in pairs)
+    observed, share = same / n, (first + second) / (2 * n)
+    chance = (first * second + (n - first) * (n - second)) / n**2
+    by_chance = 2 * share * (1 - share)
+    return {
+        "pairs": n,
+        "agreeing": same,
+        "positive": 2 * both / (first + second) if first + second else None,
+        "kappa": (observed - chance) / (1 - chance) if chance < 1 else None,
+        "ac1": (observed - by_chance) / (1 - by_chance),
+    }
 
 
 def labels_table(labels: Iterable[Label]) -> pa.Table:

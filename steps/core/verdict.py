@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from steps.core import anytime, statistics
 from steps.core.digest import json_digest
 from steps.core.errors import DataError
-from steps.core.labels import Label
+from steps.core.labels import Label, is_bad, is_found
 from steps.core.policy import Policy, Reader
 
 SCHEMA_VERSION = 1
@@ -235,14 +235,14 @@ def decide(
 ) -> Verdict:
     """The verdict that policy, sample and labels give; a pure function.
 
-    A document is defective if any reader says so; a seeded defect counts as found only if every reader of it says
-    so; a defect counts even where it was read out of turn. All err on the side of the corpus's users. Raises
-    DataError for labels that belong to other documents.
+    A document is defective if any reader says so and no adjudicator says otherwise; a seeded defect counts as found
+    only if all who decide about it say so; a defect counts even where it was read out of turn. All err on the side of
+    the corpus's users. Raises DataError for labels that belong to other documents.
     """
     facts, policy = sample.facts, sample.facts.policy
     answers = _answers(sample, labels, policy.readers)
-    bad = {name for name, given in answers.items() if any(label.label == "bad" for label in given)}
-    every_bad = {name for name, given in answers.items() if all(label.label == "bad" for label in given)}
+    bad = {name for name, given in answers.items() if is_bad(given)}
+    found = {name for name, given in answers.items() if is_found(given)}
     seen = _seen(sample, answers)
     read = {d.sample_id for d in seen} & set(answers)
     counted = [d for d in sample.drawn if d.defect is None and d.counted]
@@ -250,7 +250,7 @@ def decide(
     x = sum(d.sample_id in bad for d in counted)
     n = max(x, sum(d.sample_id in read for d in counted))
     m = sum(d.sample_id in read for d in seeds)
-    k = sum(d.sample_id in every_bad for d in seeds)
+    k = sum(d.sample_id in found for d in seeds)
     alpha, alpha_sensitivity = policy.alphas(facts.look)
     # rounded down to 1e-9, so that another C library's last bits change no verdict
     test = arithmetic(policy)
@@ -264,7 +264,7 @@ def decide(
     real_bad = [d for d in sample.drawn if d.defect is None and d.sample_id in bad]
     named = {name: _defects_of(answers[name]) for name in bad}
     defects = Counter(defect for d in real_bad for defect in named[d.sample_id])
-    missed = Counter(d.defect for d in seeds if d.sample_id not in every_bad)
+    missed = Counter(d.defect for d in seeds if d.sample_id not in found)
     need = Need()
     if status == "need_more":
         need = _need(facts, x, k, m, unread)

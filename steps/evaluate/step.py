@@ -371,7 +371,7 @@ def _seeded(
 
 STEP = Step(
     name="evaluate",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("language_models", optional=True, many=True)),

@@ -14,8 +14,7 @@ from steps.core.store import Store
 from steps.core.verdict import SampleFacts, Verdict
 from steps.core.verification import SIGNATURE_FILE, VERDICT_FILE, load_sample, recompute, sign_verdict
 from steps.gate.config import Config
-from steps.gate.explain import explain
-from steps.gate.page import page
+from steps.gate.explain import explain, page
 
 LOOKS = "looks"
 
@@ -120,7 +119,7 @@ def facts_of(verdict: Verdict) -> dict[str, Any]:
 
 STEP = Step(
     name="gate",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("sample"), Input("labels")),

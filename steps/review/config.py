@@ -23,3 +23,9 @@ class Config(StepConfig):
     freeze: int = Field(
         1, ge=1, description="Raise by one to freeze people's labels again after more of them were given."
     )
+    reading_speed: float = Field(
+        100.0,
+        gt=0,
+        description="Characters per second above which an answer is reported as hasty (own choice: 1,200 English words "
+        "a minute is skimming).",
+    )

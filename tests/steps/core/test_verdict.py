@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steps.core.errors import DataError
-from steps.core.labels import Label
+from steps.core.labels import Label, agreement
 from steps.core.policy import Policy
 from steps.core.verdict import Drawn, Sample, SampleFacts, Stratum, Verdict, decide
 
@@ -192,3 +192,55 @@ def test_a_defect_can_be_outweighed_by_reading_on_until_there_are_too_many() -> 
     assert verdict_of(sample, bad=(early,)).status == "pass"
     many = tuple(name for name in order if name.startswith("d"))[:100]
     assert verdict_of(sample, bad=many).status == "fail"
+
+
+def answer(sample_id: str, who: str, label: str, role: str = "reader") -> Label:
+    defects = ("toxic",) if label == "bad" else ()
+    return Label(sample_id=sample_id, doc_sha256=SHA, annotator=who, label=label, role=role, defects=defects)
+
+
+def decided(sample: Sample, *more: Label) -> Verdict:
+    return decide(sample, [*labels_of(sample), *more], sample_digest="s", labels_digest="l")
+
+
+def test_an_adjudicator_decides_where_readers_differ() -> None:
+    sample = sample_of()
+    doubted = answer("d7", "ben", "bad")
+    assert decided(sample, doubted).status == "fail"
+    assert decided(sample, doubted, answer("d7", "eve", "good", "adjudicator")).status == "pass"
+    upheld = decided(sample, doubted, answer("d7", "eve", "bad", "adjudicator"))
+    assert (upheld.status, upheld.defective) == ("fail", 1)
+    both = (answer("d7", "eve", "good", "adjudicator"), answer("d7", "zoe", "bad", "adjudicator"))
+    assert decided(sample, doubted, *both).status == "fail"
+
+
+def test_nobody_adjudicates_what_they_have_read() -> None:
+    sample = sample_of()
+    own = (answer("d7", "ben", "bad"), answer("d7", "ben", "good", "adjudicator"))
+    assert decided(sample, *own).status == "fail"
+
+
+def test_an_adjudicator_who_clears_a_seeded_defect_has_missed_it() -> None:
+    sample = sample_of()
+    cleared = decided(sample, answer("s3", "eve", "good", "adjudicator"))
+    assert cleared.seeded_found == 599
+    saved = decided(sample, answer("s3", "ben", "good"), answer("s3", "eve", "bad", "adjudicator"))
+    assert saved.seeded_found == 600
+
+
+def test_agreement_counts_pairs_of_people() -> None:
+    labels = [
+        *(answer(f"d{i}", who, "good") for i in range(8) for who in ("anna", "ben")),
+        *(answer("d8", who, "bad") for who in ("anna", "ben")),
+        answer("d9", "anna", "bad"),
+        answer("d9", "ben", "good"),
+        answer("d9", "eve", "good", "adjudicator"),
+        answer("d10", "anna", "bad"),
+    ]
+    found = agreement(labels)
+    assert (found["pairs"], found["agreeing"]) == (10, 9)
+    assert found["positive"] == pytest.approx(2 / 3)
+    # one 2 of 10, other 1 of 10: chance (2·1 + 8·9)/100 = .74; Gwet: 2·.15·.85 = .255
+    assert found["kappa"] == pytest.approx((0.9 - 0.74) / 0.26)
+    assert found["ac1"] == pytest.approx((0.9 - 0.255) / 0.745)
+    assert agreement(labels[-1:])["positive"] is None
