@@ -14,7 +14,8 @@ from steps.core.store import Store
 from steps.core.verdict import SampleFacts, Verdict
 from steps.core.verification import SIGNATURE_FILE, VERDICT_FILE, load_sample, recompute, sign_verdict
 from steps.gate.config import Config
-from steps.gate.explain import explain, page
+from steps.gate.explain import explain
+from steps.gate.page import page
 
 LOOKS = "looks"
 
