@@ -10,6 +10,7 @@ from steps.report.blocks import (
     Bar,
     Bars,
     Block,
+    Cell,
     Number,
     Numbers,
     Sample,

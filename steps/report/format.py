@@ -80,9 +80,9 @@ def share(part: float, whole: float) -> str:
         return "–"
     value = 100 * part / whole
     if value == 0 or value == 100:
-        return f"{value:.0f} %"
+        return f"{value:.0f}%"
     if value < 0.01:
-        return "< 0.01 %"
+        return "< 0.01%"
     if value > 99.99:
-        return "> 99.99 %"
-    return f"{value:.2f} %" if value < 1 or value > 99 else f"{value:.1f} %"
+        return "> 99.99%"
+    return f"{value:.2f}%" if value < 1 or value > 99 else f"{value:.1f}%"

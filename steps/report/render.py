@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Cell, Histogram, M
 from steps.report.format import excerpt, number, plain, visible
 
 HERE = Path(__file__).parent
+_PERCENTAGE = re.compile(r"[<>]? ?[0-9.,]+%")
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,14 @@ def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
 
 
 def _right(table: Table) -> list[int]:
-    """Columns that hold numbers only, or nothing."""
+    """Columns that hold numbers and percentages only, or nothing."""
     columns = range(max((len(row) for row in table.rows), default=0))
     cells = {i: [row[i] for row in table.rows if i < len(row) and row[i] is not None] for i in columns}
-    return [i for i in columns if cells[i] and all(isinstance(cell, (int, float)) for cell in cells[i])]
+    return [i for i in columns if cells[i] and all(_is_number(cell) for cell in cells[i])]
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, (int, float)) or (cell is not None and bool(_PERCENTAGE.fullmatch(cell)))
 
 
 def _cell(value: Cell) -> Markup:
