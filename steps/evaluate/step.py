@@ -239,14 +239,11 @@ def perplexities(part: PartWriter, texts: Sequence[str], languages: Sequence[str
 
 @functools.lru_cache(maxsize=4)
 def _scorer(ref: str, directory: Path) -> Any:
-    from steps.text.kenlm_score import NORMALISATION, Scorer
+    from steps.text.kenlm_score import Scorer
 
     artifact = open_artifact(ref)
-    if artifact.facts.get("normalisation") != NORMALISATION:
-        raise ConfigError(
-            f"language model {ref} has another normalisation than {NORMALISATION!r}; train it again"
-        )
-    return Scorer(*(artifact.fetch(artifact.file(name), directory) for name in ("sp.model", "lm.bin")))
+    pieces, model = (artifact.fetch(artifact.file(name), directory) for name in ("sp.model", "lm.bin"))
+    return Scorer(pieces, model, artifact.facts["normalisation"])
 
 
 def write_sample(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
