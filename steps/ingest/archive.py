@@ -54,7 +54,8 @@ def read_archive(
         row = restarts = 0
         while offset is not None and offset < size:
             file.seek(offset)
-            last = 0
+            last = offset
+            found = False
             error: str | None = None
             # the newest record, until it is known that the file does not end in it; whether its header is complete
             held: RawRecord | None = None
@@ -63,7 +64,7 @@ def read_archive(
                 for record in ArchiveIterator(file, parse_http=False):
                     if held is not None:
                         yield held
-                    last, held = max(record.stream_pos, offset), None
+                    last, held, found = max(record.stream_pos, offset), None, True
                     if record.record_type & AUXILIARY:
                         skipped.add()
                     else:
@@ -74,13 +75,13 @@ def read_archive(
             except (OSError, ValueError, RuntimeError) as problem:
                 error = str(problem).strip() or type(problem).__name__
             if error is None:
-                yield from _last_records(data, offset, max(last, offset), held, held_whole, row, first_byte)
+                yield from _last_records(data, offset, last, held, held_whole, row, first_byte)
                 return
             if held is not None:
                 yield held
-            following = starts.search(data, max(last, offset) + 1)
+            following = starts.search(data, last + 1)
             # the place that broke is the first possible start after the last good record
-            broken_at = following.start() if last and following else max(last, offset)
+            broken_at = following.start() if found and following else last
             after = starts.search(data, broken_at + 1)
             if not row and is_arc(_peek(data[: 1 << 16])):
                 yield from _arc_records(path, limit, skipped)

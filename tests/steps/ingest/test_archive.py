@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
+import io
+import zlib
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
 import zstandard
+from fastwarc.stream_io import Lz4Writer
 
 from demo.archives import Capture, damage_member, write_archive
 from steps.ingest.archive import read_archive
@@ -29,6 +34,43 @@ def captures(count: int = 5) -> list[Capture]:
         Capture(f"https://example.org/{n}", DATE, f"<html><body><p>Page {n}</p></body></html>".encode() * 40)
         for n in range(count)
     ]
+
+
+def split_members(data: bytes) -> list[bytes]:
+    """The records of a gzip archive, each decompressed."""
+    found = []
+    while data:
+        decoder = zlib.decompressobj(31)
+        found.append(decoder.decompress(data))
+        data = decoder.unused_data
+    return found
+
+
+def lz4(data: bytes) -> bytes:
+    """One lz4 frame."""
+    sink = io.BytesIO()
+    writer = Lz4Writer(sink)
+    writer.write(data)
+    writer.close()
+    return sink.getvalue()
+
+
+def record(block: bytes, **headers: str) -> bytes:
+    """An uncompressed conversion record with more WARC headers."""
+    fields = {
+        "WARC-Type": "conversion",
+        "WARC-Record-ID": "<urn:uuid:1>",
+        "WARC-Date": DATE,
+        "WARC-Target-URI": "https://e.org/",
+        "Content-Type": "text/plain",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    return (
+        "\r\n".join(["WARC/1.0", *lines, f"Content-Length: {len(block)}", "", ""]).encode()
+        + block
+        + b"\r\n\r\n"
+    )
 
 
 @pytest.fixture
@@ -100,7 +142,9 @@ def test_a_truncated_archive_is_read_as_far_as_it_goes(archive: Path, share: flo
     assert all(r.broken in ("truncated_record", "broken_record") for r in records[len(good) :])
 
 
-@pytest.mark.parametrize("form", ["members.gz", "whole.gz", "plain", "whole.zst"])
+@pytest.mark.parametrize(
+    "form", ["members.gz", "whole.gz", "plain", "whole.zst", "frames.zst", "whole.lz4", "frames.lz4"]
+)
 def test_wherever_an_archive_is_cut_off_the_loss_is_counted_once(
     archive: Path, tmp_path: Path, form: str
 ) -> None:
@@ -111,12 +155,17 @@ def test_wherever_an_archive_is_cut_off_the_loss_is_counted_once(
         "whole.gz": gzip.compress(plain, mtime=0),
         "plain": plain,
         "whole.zst": zstandard.ZstdCompressor().compress(plain),
+        "frames.zst": b"".join(map(zstandard.ZstdCompressor().compress, split_members(members))),
+        "whole.lz4": lz4(plain),
+        "frames.lz4": b"".join(map(lz4, split_members(members))),
     }[form]
     path = tmp_path / f"cut.warc.{form.rpartition('.')[2]}"
     whole = [r.url for r in read(archive)]
     ends = [0]  # where nothing is missing: between two members or records
     if form == "members.gz":
         ends += [i for i in range(1, len(data)) if data.startswith(b"\x1f\x8b\x08\x00", i)]
+    elif form.startswith("frames"):
+        ends += [i for i in range(1, len(data)) if data.startswith(data[:4], i)]
     elif form == "plain":
         ends += [i + k for i in range(len(data)) if data.startswith(b"\r\n\r\nWARC/", i) for k in range(5)]
     draw = Random(form)
@@ -168,6 +217,46 @@ def test_a_file_that_is_no_archive_is_one_broken_record(tmp_path: Path) -> None:
     (tmp_path / "empty.warc").write_bytes(b"")
     assert [fate(r) for r in read(tmp_path / "a.warc")] == ["broken:not_an_archive"]
     assert read(tmp_path / "empty.warc") == []
+
+
+def test_a_record_that_is_not_what_its_digest_says_is_quarantined(tmp_path: Path) -> None:
+    sha1, sha256 = hashlib.sha1(b"text").digest(), hashlib.sha256(b"text").digest()
+    digests = {
+        f"sha1:{base64.b32encode(sha1).decode()}": True,
+        f"SHA-1:{sha1.hex()}": True,
+        f"sha256:{sha256.hex()}": True,
+        f"sha256:{base64.urlsafe_b64encode(sha256).decode().rstrip('=')}": True,
+        f"sha256:{base64.b32encode(sha256).decode().rstrip('=').lower()}": True,
+        f"sha1:{base64.b32encode(sha1[::-1]).decode()}": False,
+        f"md5:{'0' * 32}": False,
+        "sha1:not base 32 at all": True,  # says nothing
+        "crc32:1234": True,
+    }
+    path = tmp_path / "a.warc"
+    path.write_bytes(b"".join(record(b"text", WARC_Block_Digest=digest) for digest in digests))
+    found = list(read_archive(path, LIMIT, Skipped(), "block"))
+    assert [r.broken for r in found] == [None if good else "digest_mismatch" for good in digests.values()]
+    assert [r.broken for r in read(path)] == [None] * len(digests)
+
+
+def test_the_payload_may_be_signed_with_or_without_its_chunks(tmp_path: Path) -> None:
+    body = b"4\r\ntext\r\n0\r\n\r\n"
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+    path = tmp_path / "a.warc"
+    headers = {"WARC_Type": "response", "Content_Type": "application/http; msgtype=response"}
+    for signed, good in ((body, True), (b"text", True), (block, True), (b"other", False)):
+        digest = f"sha1:{base64.b32encode(hashlib.sha1(signed).digest()).decode()}"
+        path.write_bytes(record(block, WARC_Payload_Digest=digest, **headers))
+        (found,) = read_archive(path, LIMIT, Skipped(), "all")
+        assert (found.broken is None) is good
+        assert found.payload == (b"text" if good else None)
+
+
+def test_what_the_crawler_cut_and_what_it_took_the_language_for_are_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "a.wet"
+    path.write_bytes(record(b"text", WARC_Truncated="length", WARC_Identified_Content_Language="zho,eng"))
+    (found,) = read(path)
+    assert found.metadata == {"record_id": "<urn:uuid:1>", "truncated": "length", "languages": "zho,eng"}
 
 
 @pytest.mark.parametrize("packed", [False, True])

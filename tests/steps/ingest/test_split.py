@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import zlib
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 import zstandard
-from fastwarc.stream_io import Lz4Writer
 
 from demo.archives import Capture, damage_member, write_archive
 from steps.core.config import Runtime
@@ -21,27 +18,10 @@ from steps.core.step import Outcome
 from steps.ingest.config import Config
 from steps.ingest.split import cut_places
 from tests.steps.ingest.objects import documents, ingest, ledger
+from tests.steps.ingest.test_archive import lz4, split_members
 
 DATE = "2026-01-05T00:00:00Z"
 MIXED = {"max_quarantine_share": 1.0, "documents_per_shard": 7}
-
-
-def members(data: bytes) -> list[bytes]:
-    """The records of a gzip archive, each decompressed."""
-    found = []
-    while data:
-        decoder = zlib.decompressobj(31)
-        found.append(decoder.decompress(data))
-        data = decoder.unused_data
-    return found
-
-
-def lz4(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    writer = Lz4Writer(sink)
-    writer.write(data)
-    writer.close()
-    return sink.getvalue()
 
 
 @pytest.fixture
@@ -55,7 +35,7 @@ def archives(tmp_path: Path) -> dict[str, bytes]:
         sent.append(Capture(f"https://e.org/{n}", DATE, page, status="404 Not Found" if n == 9 else "200 OK"))
     write_archive(tmp_path / "a.warc.gz", sent, wet=False)
     packed = (tmp_path / "a.warc.gz").read_bytes()
-    records = members(packed)
+    records = split_members(packed)
     damage_member(tmp_path / "a.warc.gz", sent[20].record_id)
     return {
         "members.warc.gz": packed,
