@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from steps.filter import kernels as k
 from steps.filter import matcher
-from steps.filter.config import Config, Pattern
+from steps.filter.config import Config
+from steps.filter.patterns import OTHER_CASES, Expression, compile_expression, matches
 from steps.text import ngrams, segment
 from steps.text.segment import Spans
 from steps.text.unicode_tables import classes
@@ -47,7 +49,9 @@ class Words(NamedTuple):
     weights: np.ndarray  # float64[categories, words]; 0 where the word is not in the category
     patterns: list[str]
     anchors: np.ndarray  # bool[patterns, words]
-    expressions: list[re.Pattern[str]]
+    expressions: list[list[Expression]]  # of each pattern
+    needs: list[np.ndarray]  # bool[expressions, words], of each pattern
+    other_cases: np.ndarray  # bool[words]
     stops: dict[str, np.ndarray]  # uint64[] hashes by language
 
 
@@ -63,6 +67,8 @@ def _compile(key: str) -> Words:
     categories = sorted({words["category"] for words in lists})
     texts = {word for words in lists for word in words["words"]}
     texts |= {anchor.lower() for pattern in patterns for anchor in pattern["anchors"]}
+    expressions = [[compile_expression(one) for one in pattern["expressions"]] for pattern in patterns]
+    texts |= {word for own in expressions for one in own for word in one.words} | {*OTHER_CASES}
     place = {text: i for i, text in enumerate(sorted(texts))}
     weights = np.zeros((len(categories), len(place)))
     for words in lists:
@@ -72,6 +78,7 @@ def _compile(key: str) -> Words:
     anchors = np.zeros((len(patterns), len(place)), dtype=bool)
     for i, pattern in enumerate(patterns):
         anchors[i, [place[anchor.lower()] for anchor in pattern["anchors"]]] = True
+    needs = [np.array([[text in one.words for text in place] for one in own]) for own in expressions]
     stops = {
         name: segment.hash_words(list(words), classes()) for name, words in content["stop_words"].items()
     }
@@ -81,7 +88,9 @@ def _compile(key: str) -> Words:
         weights,
         [pattern["name"] for pattern in patterns],
         anchors,
-        [Pattern.model_validate(pattern).compiled() for pattern in patterns],
+        expressions,
+        needs,
+        np.array([text in OTHER_CASES for text in place]),
         stops,
     )
 
@@ -290,19 +299,90 @@ def _hits(
         *matcher.weigh(hits, words.automaton.length, inside, words.weights, *sizes),
         strict=True,
     )
+    texts = Texts(data, lines)
     for i, name in enumerate(words.patterns):
-        at, where = [], []
-        for number in np.unique(hits.span[words.anchors[i, hits.word]]).tolist():
-            first = int(lines.start[number])
-            end = min(int(lines.end[number]), first + PATTERN_BYTES)
-            text = data[first:end].tobytes().decode(errors="ignore")
-            for match in words.expressions[i].finditer(text):
-                at.append(first + len(text[: match.start()].encode()))
-                where.append(number)
-        inside = np.searchsorted(sentences.start, np.array(at, np.int64), side="right") - 1
-        by_line = np.bincount(np.array(where, np.int64), minlength=sizes[0])
+        found = np.array(_matches(words, i, hits, texts), np.int64).reshape(-1, 2)
+        inside = np.searchsorted(sentences.start, found[:, 1], side="right") - 1
+        by_line = np.bincount(found[:, 0], minlength=sizes[0])
         by_sentence = np.bincount(inside, minlength=sizes[1])
         yield name, by_line.astype(np.float64), by_sentence.astype(np.float64)
+
+
+def _matches(words: Words, pattern: int, hits: matcher.Hits, texts: Texts) -> list[tuple[int, int]]:
+    """(line, byte where a match begins) of a pattern, in the lines that hold an anchor of it.
+
+    Of several expressions those are joined by | that match in the same line.
+    """
+    anchored = np.zeros(len(texts.lines.start), dtype=bool)
+    anchored[hits.span[words.anchors[pattern, hits.word]]] = True
+    odd = np.zeros(len(anchored), dtype=bool)
+    odd[hits.span[words.other_cases[hits.word]]] = True
+    found: dict[int, list[tuple[int, int]]] = {}  # by line: expression, first character
+    for number, one in enumerate(words.expressions[pattern]):
+        known = words.needs[pattern][number][hits.word] & anchored[hits.span]
+        if not one.words:
+            tried: Iterable[tuple[int, list[int] | None]] = (
+                (n, None) for n in np.flatnonzero(anchored).tolist()
+            )
+        elif one.starts:
+            order = np.unique(hits.start[known & ~odd[hits.span]])
+            tried = itertools.chain(
+                texts.characters(order), ((n, None) for n in np.flatnonzero(anchored & odd).tolist())
+            )
+        else:
+            lines = anchored & odd
+            lines[hits.span[known]] = True
+            tried = ((n, None) for n in np.flatnonzero(lines).tolist())
+        for line, places in tried:
+            for match in matches(one, texts[line], places):
+                found.setdefault(line, []).append((number, match.start()))
+    out = []
+    for line in sorted(found):
+        own = found[line]
+        if own[0][0] != own[-1][0]:
+            joined = _joined(tuple(one.pattern.pattern for one in words.expressions[pattern]))
+            own = [(0, match.start()) for match in joined.finditer(texts[line])]
+        out += [(line, texts.byte(line, start)) for _, start in own]
+    return out
+
+
+class Texts:
+    """Lines as str, at most PATTERN_BYTES of each, made once."""
+
+    def __init__(self, data: np.ndarray, lines: Spans) -> None:
+        self.data, self.lines = data, lines
+        self._made: dict[int, str] = {}
+
+    def __getitem__(self, line: int) -> str:
+        text = self._made.get(line)
+        if text is None:
+            first = int(self.lines.start[line])
+            raw = self.data[first : min(int(self.lines.end[line]), first + PATTERN_BYTES)]
+            text = self._made[line] = raw.tobytes().decode(errors="ignore")
+        return text
+
+    def byte(self, line: int, character: int) -> int:
+        """The byte of a character of a line."""
+        return int(self.lines.start[line]) + len(self[line][:character].encode())
+
+    def characters(self, places: np.ndarray) -> Iterator[tuple[int, list[int]]]:
+        """(line, characters) of places int64[], bytes in ascending order."""
+        line = np.searchsorted(self.lines.start, places, side="right") - 1
+        bounds = np.flatnonzero(np.diff(line, prepend=-1, append=-1))
+        for a, b in itertools.pairwise(bounds.tolist()):
+            number = int(line[a])
+            first, text = int(self.lines.start[number]), self[number]
+            own = places[a:b] - first
+            if not text.isascii():
+                raw = self.data[first : first + int(own[-1]) + 1]
+                own = (np.cumsum((raw & 0xC0) != 0x80) - 1)[own]
+            yield number, own[own < len(text)].tolist()
+
+
+@functools.lru_cache(maxsize=64)
+def _joined(expressions: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the expressions."""
+    return re.compile("|".join(f"(?:{one})" for one in expressions), re.IGNORECASE)
 
 
 def _add_measure(

@@ -1,0 +1,135 @@
+"""Regular expressions tried only where the word automaton found what they need.
+
+Python's `re` looks at every character of a line for the start of a match. Most expressions can match only where one of
+a few words begins, or only where one of them stands (RE2's prefilter: google/re2, prefilter.h), and the automaton
+knows all places of words already. Both sets are read off the parsed expression; matches stay exactly those of `re`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from re import _constants, _parser  # type: ignore[attr-defined]
+from typing import Any, NamedTuple
+
+SHORTEST, LONGEST = 2, 12  # characters of a word: one stands in every other line, twelve tell enough
+MOST = 200  # words of an expression
+# What an ASCII letter matches besides itself where case does not count: İ ı ſ and the Kelvin sign
+OTHER_CASES = "\u0130\u0131\u017f\u212a"
+_REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
+
+
+class Expression(NamedTuple):
+    """An expression, and the words without which it cannot match, in lower case; empty: none are known."""
+
+    pattern: re.Pattern[str]
+    words: frozenset[str]
+    starts: bool  # every match begins with one of the words
+    first: bool  # every match begins the text
+
+
+def compile_expression(expression: str) -> Expression:
+    """The expression as it is matched: Python `re` syntax, the case of letters does not count."""
+    parsed = _parser.parse(expression, re.IGNORECASE)
+    pattern = re.compile(expression, re.IGNORECASE)
+    first = _is_first(parsed)
+    if not first and (words := _first(parsed)):
+        return Expression(pattern, words, starts=True, first=False)
+    return Expression(pattern, _required(parsed) or frozenset(), starts=False, first=first)
+
+
+def matches(one: Expression, text: str, places: Sequence[int] | None) -> Iterator[re.Match[str]]:
+    """The matches of the expression in a text, as `re.finditer` gives them.
+
+    places: where its words stand, ascending, if every match begins at one; None: look everywhere.
+    """
+    if one.first:
+        places = (0,)
+    if places is None:
+        yield from one.pattern.finditer(text)
+        return
+    end = 0
+    for place in places:
+        if place >= end and (match := one.pattern.match(text, place)):
+            yield match
+            end = max(match.end(), place + 1)
+
+
+def _first(parsed: _parser.SubPattern) -> frozenset[str] | None:
+    """Words with one of which every match begins; None where one would be too short, or they are too many."""
+    words = {word for word, _ in _prefixes(parsed)}
+    words -= {word for word in words if any(word.startswith(other) for other in words - {word})}
+    return frozenset(words) if len(words) <= MOST and min(map(len, words)) >= SHORTEST else None
+
+
+def _is_first(sequence: _parser.SubPattern) -> bool:
+    """Every match of the sequence begins with ^."""
+    if not len(sequence):
+        return False
+    operation, argument = sequence[0]
+    if operation is _constants.BRANCH:
+        return all(map(_is_first, argument[1]))
+    if operation is _constants.SUBPATTERN:
+        return _is_first(argument[-1])
+    return operation is _constants.AT and argument is _constants.AT_BEGINNING
+
+
+def _prefixes(sequence: _parser.SubPattern) -> set[tuple[str, bool]]:
+    """(how a match of the sequence may begin, whether that is all of it), for every way to match it."""
+    found = {("", True)}
+    for item in sequence:
+        going = {word for word, whole in found if whole and len(word) < LONGEST}
+        if not going or len(found) > MOST:
+            break
+        found -= {(word, True) for word in going}
+        found |= {(word + more, whole) for word in going for more, whole in _item(*item)}
+    return {(word, whole and len(word) < LONGEST) for word, whole in found}
+
+
+def _item(operation: object, argument: Any) -> set[tuple[str, bool]]:
+    """`_prefixes` of one item of a sequence; ("", False) where nothing is known."""
+    if operation in (_constants.AT, _constants.ASSERT, _constants.ASSERT_NOT):
+        return {("", True)}  # no characters
+    if operation is _constants.LITERAL and _is_sure(chr(argument)):
+        return {(chr(argument).lower(), True)}
+    if operation is _constants.IN and all(kind is _constants.LITERAL for kind, _ in argument):
+        chars = {chr(char).lower() for _, char in argument}
+        return {(char, True) for char in chars} if all(map(_is_sure, chars)) else {("", False)}
+    if operation is _constants.BRANCH:
+        return set().union(*map(_prefixes, argument[1]))
+    if operation is _constants.SUBPATTERN:
+        return _prefixes(argument[-1])
+    if operation in _REPEATS:
+        least, most, inner = argument
+        once = {(word, whole and most == 1) for word, whole in _prefixes(inner)}
+        return once | {("", True)} if least == 0 else once
+    return {("", False)}
+
+
+def _required(sequence: _parser.SubPattern) -> frozenset[str] | None:
+    """Words one of which stands in every match: of a sequence the part whose words are longest, of branches all."""
+    found: list[frozenset[str] | None] = []
+    run = ""
+    for operation, argument in [*sequence, (None, None)]:
+        if operation is _constants.LITERAL and _is_sure(chr(argument)):
+            run += chr(argument).lower()
+            continue
+        if len(run) >= SHORTEST:
+            found.append(frozenset([run]))
+        run = ""
+        if operation is _constants.BRANCH:
+            branches = [_required(branch) for branch in argument[1]]
+            found.append(frozenset().union(*(own or () for own in branches)) if all(branches) else None)
+        elif operation is _constants.SUBPATTERN or (operation in _REPEATS and argument[0] > 0):
+            found.append(_required(argument[-1]))
+    return max((own for own in found if own), key=_strength, default=None)
+
+
+def _is_sure(char: str) -> bool:
+    """The character matches itself only, or the same ASCII letter in the other case."""
+    return char.isascii() or char.lower() == char.upper()
+
+
+def _strength(words: frozenset[str]) -> tuple[int, int]:
+    """The longer its shortest word the rarer."""
+    return min(len(word.encode()) for word in words), -len(words)
