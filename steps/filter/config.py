@@ -224,7 +224,7 @@ def read_rules(name: str) -> dict[str, Any]:
     """rules, patterns, word_lists and stop_words of a rule file. Raises ValueError that names the file."""
     path = _file(name, "rules", ".yaml")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     known = {"rules", "patterns", "word_lists", "stop_words", "url_words"}

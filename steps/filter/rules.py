@@ -37,6 +37,17 @@ def applies(rule: Rule, languages: Sequence[str], kinds: Sequence[str], sources:
     )
 
 
+def applicable(
+    rules: Sequence[Rule], languages: Sequence[str], kinds: Sequence[str], sources: Sequence[str]
+) -> np.ndarray:
+    """bool[rules, documents] of `applies`, asked once for each language, kind and source."""
+    groups = list(zip(languages, kinds, sources, strict=True))
+    place = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    columns = list(zip(*place, strict=True)) or [(), (), ()]
+    table = np.array([applies(rule, *columns) for rule in rules]).reshape(len(rules), len(place))
+    return table[:, [place[group] for group in groups]]
+
+
 def outside(rule: Rule, signals: Mapping[str, np.ndarray]) -> np.ndarray:
     """bool[n]: the value lies outside of the rule's bound, where the rule applies at all.
 
@@ -102,9 +113,10 @@ def judge_spans(
 
 def first_rule(fired: np.ndarray) -> np.ndarray:
     """int64[n]: number of the first rule that fires, -1 for none; fired bool[rules, n]."""
-    return (
-        np.where(fired.any(axis=0), fired.argmax(axis=0), -1) if len(fired) else np.full(fired.shape[1], -1)
-    )
+    first = np.full(fired.shape[1], -1)
+    for rule in reversed(range(len(fired))):
+        first[fired[rule]] = rule
+    return first
 
 
 def edits_of(rules: Sequence[Rule], measured: Measured, lines: np.ndarray, sentences: np.ndarray) -> Edits:

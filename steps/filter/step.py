@@ -22,7 +22,7 @@ from steps.filter.report import merge_effects, rule_effects, rule_table
 from steps.filter.rules import (
     Edits,
     add_above,
-    applies,
+    applicable,
     edits_of,
     first_rule,
     judge_documents,
@@ -194,14 +194,14 @@ def filter_batch(
     sources, languages = table["source"].to_pylist(), table["language"].to_pylist()
     doc_ids, sizes = table["doc_id"].to_pylist(), text_bytes(table["text"])
     kind = [kinds.get(source, "web") for source in sources]
-    applicable = np.stack([applies(rule, languages, kind, sources) for rule in rules])
-    fired = judge_documents(rules, found.document, applicable, after_edits=False)
+    judged = applicable(rules, languages, kind, sources)
+    fired = judge_documents(rules, found.document, judged, after_edits=False)
     stays = ~fired.any(axis=0)
-    edits, dropped = _edits(config, found, applicable & stays)
+    edits, dropped = _edits(config, found, judged & stays)
     fired |= dropped
     stays &= ~dropped.any(axis=0)
     _measure_loss(config, found, edits)
-    after = judge_documents(rules, found.document, applicable, after_edits=True) & stays
+    after = judge_documents(rules, found.document, judged, after_edits=True) & stays
     fired |= after
     reason = first_rule(fired)
     keep = reason < 0
