@@ -265,7 +265,7 @@ def trial_page(artifact: Artifact, trial: Trial) -> bytes:
             "rules: a trial",
             sections,
             "What other bounds would do, from stored signals.",
-            artifact.reference.uri,
+            artifact.folder,
         )
     )
 
@@ -313,5 +313,5 @@ def rules_page(artifact: Artifact, config: Config) -> bytes:
     ]
     lead = "Every rule of a filter run: what it removed, alone and with others, its threshold, its cost."
     return render(
-        Page("rules", sections, lead, artifact.reference.uri, f"tokenmill rules report {artifact.folder}")
+        Page("rules", sections, lead, artifact.folder, f"tokenmill rules report {artifact.folder}")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -67,6 +68,8 @@ def _in_order(spans: Sequence[Span]) -> list[Span]:
 
 def number(value: float) -> str:
     """A number in as few characters as tell it: 1,234 or 0.0123 or 3.1e-05."""
+    if not math.isfinite(value):
+        return str(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     if abs(value) >= 1000:

@@ -238,7 +238,7 @@ def record_tables(ctx: StepContext) -> list[Block]:
     }
     rows = [[name, _short(value)] for name, value in sorted(set_here.items())]
     blocks.append(Table("Settings other than the default", ["setting", "value"], rows or [["none", ""]]))
-    inputs = [[name, artifact.ref] for name, artifact in sorted(ctx.inputs.items())]
+    inputs = [[name, artifact.local_ref] for name, artifact in sorted(ctx.inputs.items())]
     if inputs:
         blocks.append(Table("Inputs", ["input", "reference"], inputs))
     return blocks
