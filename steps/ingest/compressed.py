@@ -19,6 +19,8 @@ GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 MAGICS = (GZIP[:2], ZSTD, LZ4)
 # at most 8 MiB of history by RFC 8878's advice, 128 MiB by zstd's own default; a frame may ask for 2 GiB
 MAX_ZSTD_WINDOW = 128 << 20
+# what reading a damaged file raises, by library
+READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError, ValueError, RuntimeError)
 _PEEK = 1 << 16
 
 
@@ -78,7 +80,7 @@ def begins_record(data: mmap.mmap, at: int) -> bool:
             from fastwarc.stream_io import Lz4Reader
 
             head = Lz4Reader(io.BytesIO(head)).read(16)
-    except (zlib.error, zstandard.ZstdError, OSError, ValueError, RuntimeError):
+    except READ_ERRORS:
         return False
     return head.startswith(b"WARC/")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from steps.ingest.compressed import ends_early, open_compressed
+from steps.ingest.compressed import READ_ERRORS, ends_early, open_compressed
 
 _CHUNK = 1 << 20
 _BLANK = b" \t\r\n"
@@ -31,8 +31,8 @@ def begins_array(path: Path) -> bool:
             while chunk := read(_CHUNK):
                 if head := chunk.lstrip(_BLANK + b"\xef\xbb\xbf"):
                     return bool(head.startswith(b"["))
-        except (OSError, EOFError, ValueError, RuntimeError):
-            pass
+        except READ_ERRORS:
+            pass  # its reader will say what is wrong with it
     return False
 
 

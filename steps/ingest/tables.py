@@ -5,7 +5,6 @@ mapping.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from steps.core.source import SourceSettings
-from steps.ingest.compressed import ends_early, open_compressed
+from steps.ingest.compressed import READ_ERRORS, ends_early, open_compressed
 from steps.ingest.fields import FieldMapping
 from steps.ingest.json_array import Element, array_elements, begins_array
 from steps.ingest.records import RawRecord
@@ -22,7 +21,6 @@ from steps.ingest.records import RawRecord
 CHUNK = 1 << 20
 PARQUET_ROWS = 1_000
 PARQUET_BATCH_BYTES = 32 << 20
-_READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, RuntimeError)
 
 
 def read_jsonl(path: Path, settings: SourceSettings, limit: int) -> Iterator[RawRecord]:
@@ -60,7 +58,7 @@ def _lines(path: Path, limit: int) -> Iterator[tuple[int, bytes, int, tuple[str,
                 chunk = read(CHUNK)
                 if not chunk and ends_early(path):
                     raise EOFError("the file ends in the middle of a compressed frame")
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 detail = f"after what could be read: {str(error).strip() or type(error).__name__}"
                 yield row, b"".join(pending), held + dropped, ("truncated_object", detail)
                 return
@@ -98,10 +96,10 @@ def read_json(path: Path, settings: SourceSettings, limit: int) -> Iterator[RawR
     fields = FieldMapping(settings)
     row = 0
     try:
-        for row, element in enumerate(array_elements(path, limit)):
+        for element in array_elements(path, limit):
             yield _element(fields, row, element, limit)
-        row += 1
-    except _READ_ERRORS as error:
+            row += 1
+    except READ_ERRORS as error:
         detail = f"after what could be read: {str(error).strip() or type(error).__name__}"
         yield RawRecord(row, 0, broken="malformed_json", detail=detail[:200])
 

@@ -64,7 +64,7 @@ def _common_crawl(name: str, uri: str) -> tuple[str, list[str]]:
         problems.append(f"files {files!r} is not a positive number")
     if problems:
         raise ConfigError("\n".join(f"sources.{name}.uri: {problem}" for problem in problems))
-    base = os.environ.get(COMMON_CRAWL_BASE, DEFAULT_BASE).rstrip("/")
+    base = (os.environ.get(COMMON_CRAWL_BASE) or DEFAULT_BASE).rstrip("/")
     if not base.startswith(REMOTE):
         raise ConfigError(f"{COMMON_CRAWL_BASE}={base!r} is not an http or https address")
     paths = _lines(join(base, f"crawl-data/{dump}/{kind}.paths.gz"))

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from demo.archives import Capture, write_archive
 from steps.core import remote
@@ -13,10 +15,12 @@ from steps.core.cli import main
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError, DataError
+from steps.core.recipe import RecipeSource
 from steps.core.runs import section_config
 from steps.core.source import SourceListing
 from steps.core.step import Outcome, run_step
 from steps.core.tracing import Trace, oldest_first
+from steps.ingest.fields import FieldMapping
 from steps.plan.addresses import evenly
 from steps.plan.command import Plan, plan_run
 from tests.steps.ingest.web import Site, serve
@@ -212,3 +216,12 @@ def test_a_list_is_bounded_and_must_be_one(
     crawl.objects[paths] = gzip.compress(b"a\n" * 9_000_000)
     with pytest.raises(ConfigError, match="has more than 1000000 bytes"):
         plan_run(uri, root, "r", dump="d")
+
+
+def test_the_sources_in_the_docs_are_valid() -> None:
+    page = Path(__file__).parents[3] / "docs" / "recipes.md"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    found = [RecipeSource.model_validate(source) for source in yaml.safe_load(block)["sources"]]
+    for source in found:
+        FieldMapping(source.settings())
+    assert [source.name for source in found] == ["crawl", "sharegpt", "alpaca"]
