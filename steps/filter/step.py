@@ -224,7 +224,7 @@ def filter_batch(
             doc_id=doc_ids[i],
             source=sources[i],
             language=languages[i],
-            value=float(found.document[rule.signal][i]),
+            value=float(found.document[rule.signal][i]) if rule.level == "document" else None,
             bytes=sizes[i],
             detail=", ".join(others) or None,
         )
