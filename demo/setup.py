@@ -241,7 +241,7 @@ def install_lmplz() -> None:
 
 
 def warm_kernels() -> None:
-    """Fill numba's cache, so that no first run compiles for half a minute in front of its user."""
+    """Compile the kernels, so that no first run compiles for half a minute in front of its user."""
     command = [str(PYTHON), "-m", "images.warm", str(ROOT / "demo" / "texts")]
     run(command, "the factory does not run on the demo's texts")
 

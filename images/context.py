@@ -57,7 +57,7 @@ IMAGES = {
         ),
         Image(
             "trainer",
-            (*BUILD, *STEPS, "requirements/trainer.txt"),
+            (*BUILD, *STEPS, "requirements/trainer.txt", "images/__init__.py", "images/warm.py"),
             arguments=("TORCH",),
         ),
         Image(

@@ -1,9 +1,10 @@
-"""Compiles the factory's kernels into numba's cache while its image or the local set-up is built, on a few texts.
+"""Compiles the kernels into their cache while an image or the local set-up is built, on a few texts.
 
-    python -m images.warm TEXTS     a folder with zh.jsonl and en.jsonl, as in demo/texts
+    python -m images.warm [TEXTS]     a folder with zh.jsonl and en.jsonl, as in demo/texts
 
-Without it every container would compile for half a minute before its first document. The stages up to evaluate
-must end well; the verdict on so few texts, which is no, is of no interest.
+Without it every container would compile for half a minute before its first document. The factory's stages up to
+evaluate must end well; the verdict on so few texts, which is no, is of no interest. Without TEXTS only the kernels of
+training are compiled, whose image has no factory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
+
+from steps.pack.fit import whole
 
 SOURCES = """
   - {name: zh, uri: "{inbox}/zh.jsonl", kind: KIND, language: zh, licence: none, fields: {text: text, title: title}}
@@ -42,28 +47,36 @@ steps:
 LAST = {"language_models": "language_model_en", "data_factory": "evaluate"}
 
 
-def warm(texts: Path, folder: Path) -> None:
-    """Runs both recipes in ``folder``. Exits 1 with the output where a stage that matters does not end well."""
+def run_recipe(dag: str, texts: Path, folder: Path) -> None:
+    """Runs the recipe of a DAG in ``folder``. Exits 1 with the output where a stage that matters does not end well."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_"))}
-    for dag, recipe in RECIPES.items():
-        kind = "reference" if dag == "language_models" else "web"
-        path = folder / f"{dag}.yaml"
-        path.write_text(recipe.replace("SOURCES", SOURCES.replace("KIND", kind)), encoding="utf-8")
-        command = [sys.executable, "-m", "steps.core.cli", "run", str(path), f"--root=file://{folder}/root"]
-        began = time.monotonic()
-        done = subprocess.run(
-            [*command, "--run-id=warm", "--dump=warm"],
-            env={**kept, "TOKENMILL_INBOX": f"file://{texts}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if f"\n{LAST[dag]}: done: " not in done.stdout:
-            print(done.stdout[-8000:], file=sys.stderr)
-            raise SystemExit(1)
-        print(f"warm: {dag} in {time.monotonic() - began:.0f} s", flush=True)
+    kind = "reference" if dag == "language_models" else "web"
+    path = folder / f"{dag}.yaml"
+    path.write_text(RECIPES[dag].replace("SOURCES", SOURCES.replace("KIND", kind)), encoding="utf-8")
+    command = [sys.executable, "-m", "steps.core.cli", "run", str(path), f"--root=file://{folder}/root"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [*command, "--run-id=warm", "--dump=warm"],
+        env={**kept, "TOKENMILL_INBOX": f"file://{texts}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if f"\n{LAST[dag]}: done: " not in done.stdout:
+        print(done.stdout[-8000:], file=sys.stderr)
+        raise SystemExit(1)
+    print(f"warm: {dag} in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def warm_training() -> None:
+    """Packs three documents."""
+    whole(np.array([3, 2, 1]), np.arange(3), 4, 3)
+    print("warm: training", flush=True)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="warm-") as scratch:
-        warm(Path(sys.argv[1]).resolve(), Path(scratch))
+    warm_training()
+    if sys.argv[1:]:
+        with tempfile.TemporaryDirectory(prefix="warm-") as scratch:
+            for name in RECIPES:
+                run_recipe(name, Path(sys.argv[1]).resolve(), Path(scratch))

@@ -78,7 +78,7 @@ class KernelCache(NullCache):
         """The compiled kernel, or None. Of numba, running it needs the runtime alone, not what compiling needs."""
         try:
             data = self.path(sig, target_context).read_bytes()
-        except FileNotFoundError:
+        except OSError:  # not there, or not to be read: compile
             return None
         rtsys.initialize(target_context)
         return CompileResult._rebuild(target_context, *pickle.loads(data))
