@@ -5,34 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pyarrow as pa
-
-from steps.core.document import SUPERVISED_SCHEMA, doc_id
+from steps.core.document import doc_id
 from steps.core.source import SourceSettings
 from steps.core.takedown import Takedowns
 from steps.ingest.config import Config
 from steps.ingest.html import TooDeep, decode, extract
+from steps.ingest.protocol import KEPT, QUARANTINED, REMOVED, UNDETERMINED
 from steps.ingest.records import HTML_TYPES, RawRecord
 
-UNDETERMINED = "und"
 RAW_LIMIT = 65_536  # bytes kept of a quarantined record, as in steps/core/parts.py
 DETAIL_LIMIT = 2_000  # characters: a URL or an error message, not a payload
-KEPT, REMOVED, QUARANTINED = 0, 1, 2
-# what became of one raw record; the document's columns are null unless ``fate`` is KEPT
-OUTCOMES = pa.schema(
-    [
-        ("fate", pa.int8()),
-        ("number", pa.int64()),  # of the record among those that the reader gave, from 0
-        ("record_row", pa.int64()),
-        ("size", pa.int64()),
-        ("reason", pa.string()),
-        ("value", pa.float64()),
-        ("detail", pa.string()),
-        ("raw", pa.binary()),
-        ("encoding", pa.string()),
-        *SUPERVISED_SCHEMA,
-    ]
-)
 
 
 class Documents:

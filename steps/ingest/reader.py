@@ -15,10 +15,8 @@ import mmap
 import os
 import resource
 import signal
-import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,14 +26,12 @@ from steps.core.errors import DataError
 from steps.core.source import SourceSettings
 from steps.ingest.archive import read_archive
 from steps.ingest.config import Config
-from steps.ingest.documents import OUTCOMES, Documents
+from steps.ingest.documents import Documents
+from steps.ingest.protocol import CELL, FRAME, OUT_OF_MEMORY, OUTCOMES, Request
 from steps.ingest.records import RawRecord, Skipped
 from steps.ingest.split import cut_places
 from steps.ingest.tables import read_json, read_jsonl, read_parquet
 
-CELL = struct.Struct("<qqq")  # ticks, number of the record, 1 while it is worked on (0: while it is read)
-FRAME = struct.Struct("<qc")
-OUT_OF_MEMORY = 86  # exit code
 BATCH_BYTES = 4 << 20
 BATCH_ROWS = 1_000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -55,30 +51,6 @@ class Clock:
 
     def stop(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to read: a local file of format ``form``, the piece of the object ``key`` from ``first_row`` and
-    ``first_byte`` on.
-
-    ``after`` records were delivered before, ``stop`` is where to end, ``lost`` are the reasons why records (by
-    number) are not worked on again.
-    """
-
-    path: str
-    form: str
-    key: str
-    shard: str
-    dump: str
-    settings: dict[str, Any]
-    first_row: int = 0
-    first_byte: int = 0
-    after: int = 0
-    stop: int | None = None
-    lost: dict[str, str] | None = None
-    piece_bytes: int | None = None
-    """Set: say only where the file can be cut into pieces of about this size."""
 
 
 def main(progress_fd: int) -> None:

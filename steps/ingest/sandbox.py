@@ -28,8 +28,7 @@ import pyarrow as pa
 
 from steps.core.errors import DataError, ServiceError
 from steps.ingest.config import Config
-from steps.ingest.documents import OUTCOMES
-from steps.ingest.reader import CELL, FRAME, OUT_OF_MEMORY, Request
+from steps.ingest.protocol import CELL, FRAME, OUT_OF_MEMORY, OUTCOMES, Request
 
 # what a parser needs of the environment; everything else, keys above all, stays outside
 PASSED_ON = (

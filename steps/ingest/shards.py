@@ -13,7 +13,7 @@ from steps.core.errors import DataError
 from steps.core.parts import PartWriter
 from steps.core.source import SourceObject
 from steps.ingest.config import Config
-from steps.ingest.documents import KEPT, QUARANTINED, UNDETERMINED
+from steps.ingest.protocol import KEPT, QUARANTINED, UNDETERMINED
 
 SHARDS_PER_TASK = 10_000  # shard numbers that a task may use
 _LOST_COLUMNS = ["fate", "record_row", "size", "reason", "value", "detail", "raw", "language"]

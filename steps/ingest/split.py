@@ -17,7 +17,6 @@ from steps.ingest.config import Config
 from steps.ingest.records import Skipped
 
 _BLOCK = 8 << 20
-SPLITTABLE = frozenset({"jsonl", "warc"})
 
 
 def cut_places(

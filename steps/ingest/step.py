@@ -15,12 +15,12 @@ from steps.core.source import OBJECTS_FILE, SourceListing, SourceObject, fetch_o
 from steps.core.step import Input, Step, StepContext
 from steps.ingest.config import Config
 from steps.ingest.page import report
-from steps.ingest.reader import Request
+from steps.ingest.protocol import Request
 from steps.ingest.sandbox import ReaderDied, hide_environment, read_outcomes, reader
 from steps.ingest.shards import SHARDS_PER_TASK, Shards
-from steps.ingest.split import SPLITTABLE
 
 _BLOCK = 4 << 20
+SPLITTABLE = frozenset({"jsonl", "warc"})  # formats in which steps/ingest/split.py finds places to cut
 
 
 def run(context: StepContext) -> None:

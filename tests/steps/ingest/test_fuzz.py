@@ -17,8 +17,7 @@ import zstandard
 
 from demo.archives import Capture, write_archive
 from steps.ingest.config import Config
-from steps.ingest.documents import KEPT, QUARANTINED, REMOVED
-from steps.ingest.reader import Request
+from steps.ingest.protocol import KEPT, QUARANTINED, REMOVED, Request
 from steps.ingest.sandbox import CRASHED, NO_MEMORY, TIMED_OUT, Reader, read_outcomes
 from tests.conftest import DATA
 from tests.fuzz import FUZZ_INPUTS, mutations

@@ -17,7 +17,7 @@ from demo.archives import Capture, write_archive
 from steps.core.step import Outcome
 from steps.ingest import sandbox, step
 from steps.ingest.config import Config
-from steps.ingest.reader import Request
+from steps.ingest.protocol import Request
 from steps.ingest.sandbox import Reader, memory_limit, read_outcomes
 from tests.steps.ingest.objects import documents, ingest, ledger
 
@@ -164,7 +164,7 @@ def test_an_answer_that_is_not_what_was_asked_for_is_not_believed(tmp_path: Path
         script = tmp_path / "liar.py"
         script.write_text(
             "import sys, mmap, os, pyarrow as pa\n"
-            "from steps.ingest.reader import CELL, FRAME\n"
+            "from steps.ingest.protocol import CELL, FRAME\n"
             "cell = mmap.mmap(int(sys.argv[1]), CELL.size)\n"
             "sink = pa.BufferOutputStream()\n"
             "t = pa.table({'a': [1]})\n"
@@ -190,7 +190,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
     code = (
         "import sys\n"
-        "from steps.ingest.config import Config\nfrom steps.ingest.reader import Request\n"
+        "from steps.ingest.config import Config\nfrom steps.ingest.protocol import Request\n"
         "from steps.ingest.sandbox import Reader\n"
         "r = Reader(Config())\n"
         f"list(r.ask(Request({str(tmp_path / 'a.jsonl')!r}, 'jsonl', 'a', 's', 'd', {{'name': 'n'}})))\n"
