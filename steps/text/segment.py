@@ -279,9 +279,7 @@ def tokens(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray) -> Tokens
     whitespace words; wide punctuation (full-width, ideographic, dashes, curly double quotes) is no token.
     The hash depends on the characters alone.
     """
-    size = int(np.count_nonzero((data & 0xC0) != 0x80)) + len(
-        offsets
-    )  # characters; untouched pages cost nothing
+    size = len(data) + 1  # a token per byte at most; pages that nothing is written to take no memory
     token_offsets = np.empty(len(offsets), np.int64)
     chars, hashes = np.empty(size, np.int32), np.empty(size, np.uint64)
     words = np.empty((len(offsets) - 1, 4), np.int64)
