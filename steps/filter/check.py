@@ -16,7 +16,7 @@ from steps.core.config import parse_config
 from steps.core.errors import ConfigError, UsageError
 from steps.core.recipe import RECIPES, load_recipe
 from steps.filter.config import CONFIGS, MAX_FILE_BYTES, Config, Pattern, Rule, read_words
-from steps.filter.names import LEVELS, signal_names
+from steps.filter.names import CLASSIFIER, LEVELS, signal_names
 
 
 def find_rules(name: str) -> Config:
@@ -67,12 +67,13 @@ def _problems(content: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(lists, dict):
         yield f"word_lists: not a mapping of category to files (got {lists!r:.60})"
         lists = {}
-    for category, files in lists.items():
-        for file in files if isinstance(files, list) else [files]:
+    files = {f"word_lists.{category}": names for category, names in lists.items()}
+    for where, names in {**files, "url_words": content.get("url_words") or []}.items():
+        for name in names if isinstance(names, list) else [names]:
             try:
-                read_words(str(file))
+                read_words(str(name))
             except (ValueError, OSError) as error:
-                yield f"word_lists.{category}: {error}"
+                yield f"{where}: {error}"
     ids = Counter(str(rule.get("id")) for rule in rules)
     yield from (f"rule {name} is there {count} times" for name, count in sorted(ids.items()) if count > 1)
     measures = sorted({*map(str, lists), *(str(pattern.get("name")) for pattern in patterns)})
@@ -107,7 +108,7 @@ def _unknown_signals(rules: Sequence[Mapping[str, Any]], measures: list[str]) ->
         except TypeError:
             continue  # said above: where is no mapping
         for name in (str(probe.pop("signal")), *map(str, probe)):
-            if name not in known and not name.startswith("classifier_"):
+            if name not in known and not name.startswith(CLASSIFIER):
                 near = difflib.get_close_matches(name, known, 3)
                 yield f"rule {rule.get('id')}: no {rule['level']} signal {name!r}; near: {', '.join(near) or '-'}"
 

@@ -14,7 +14,7 @@ from steps.core.manifest import FileEntry
 from steps.core.source import SourceListing
 from steps.filter.config import Config, Rule
 from steps.filter.names import EDITED
-from steps.filter.rules import applies, outside
+from steps.filter.rules import applicable, outside
 
 KIND = "rule_signals"
 _KNOWN = ("row", "rule", "doc_id", "source", "language", "bytes")
@@ -70,12 +70,12 @@ def _judge(table: pa.Table, rules: Sequence[Rule], kinds: Mapping[str, str]) -> 
         for name in table.column_names
         if name.startswith("rule_")
     }
-    fired, applicable = (np.zeros((len(rules), table.num_rows), dtype=bool) for _ in range(2))
+    meant = applicable(rules, languages, kind, sources)
+    fired = np.zeros_like(meant)
     for i, rule in enumerate(rules):
         if from_signals(rule):
-            applicable[i] = applies(rule, languages, kind, sources)
-            fired[i] = applicable[i] & outside(rule, signals)
-    return fired, applicable
+            fired[i] = meant[i] & outside(rule, signals)
+    return fired, meant
 
 
 def source_kinds(artifact: Artifact) -> dict[str, str]:
@@ -143,7 +143,7 @@ def _what(rule: Rule) -> str:
 
 
 def _changed_measures(old: Config, new: Config) -> set[str]:
-    """Document signals whose word list, pattern or stop words are not the old ones."""
+    """Document signals whose word lists, patterns or URL lists are not the old ones."""
 
     def content(config: Config) -> dict[str, list[object]]:
         found: dict[str, list[object]] = {}
@@ -156,7 +156,15 @@ def _changed_measures(old: Config, new: Config) -> set[str]:
     one, two = content(old), content(new)
     names = {name for name in {*one, *two} if one.get(name) != two.get(name)}
     signals = {f"{name}_{unit}" for name in names for unit in ("per_1000", "lines")}
-    return signals | ({"stop_words", "stop_word_share"} if old.stop_words != new.stop_words else set())
+    others = {
+        "stop_words": ("stop_words", "stop_word_share"),
+        "url_words": ("url_words",),
+        "url_lists": ("url_listed",),
+    }
+    for field, measured in others.items():
+        if getattr(old, field) != getattr(new, field):
+            signals.update(measured)
+    return signals
 
 
 def threshold(rule: Rule) -> float:

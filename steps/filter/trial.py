@@ -123,7 +123,8 @@ def _add(
         for i in where[np.argsort(ranks[where], kind="stable")][:SAMPLES].tolist():
             rule = next((r for r in rules if r.id == (now[i] or was[i])), None)
             record = table.select(["source", "language", "bytes"]).slice(i, 1).to_pylist()[0]
-            value = float(judged.signal(rule.signal)[i]) if rule is not None and from_signals(rule) else None
+            known = rule is not None and from_signals(rule) and judged.has(rule)
+            value = float(judged.signal(rule.signal)[i]) if rule is not None and known else None
             said = {**record, "rule": now[i] or was[i], "signal": rule.signal if rule else "", "value": value}
             chosen[move].append((int(ranks[i]), judged.shard, int(rows[i]), said))
         chosen[move] = heapq.nsmallest(SAMPLES, chosen[move], key=lambda item: item[:3])
