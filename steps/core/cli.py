@@ -1,7 +1,7 @@
 """The command `tokenmill`: what every container runs, and what a person asks afterwards.
 
 ``step`` and ``plan`` are what Airflow calls; ``run`` executes a whole recipe without Airflow; ``show``,
-``explain``, ``diff`` and ``trace`` answer questions about artifacts.
+``explain``, ``diff`` and ``trace`` answer questions about artifacts, ``rules`` about filter rules.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ EXAMPLES = {
     "explain": "tokenmill explain filter/3f2a filter/77be",
     "diff": "tokenmill diff filter/3f2a filter/77be",
     "trace": "tokenmill trace 0f3c9a… publish/51de",
-    "plan": "tokenmill plan --recipe demo_factory --run-id try1 --dry-run",
+    "plan": "tokenmill plan --recipe demo_factory --dump cc-2026-11 --dry-run",
     "gate": "tokenmill gate plan --documents 1000000 --limit 0.001",
     "rules": "tokenmill rules try filter/3f2a --set d33_top_4_gram_v1.max=0.3",
-    "dedup": "tokenmill dedup explain 0f3c9a… deduplicate/32de",
-    "takedown": "tokenmill takedown --help",
+    "dedup": "tokenmill dedup explain 0f3c9a… --artifact deduplicate/32de",
+    "takedown": "tokenmill takedown domain:example.org --reason complaint --dry-run",
     "corpus": "tokenmill corpus export publish/51de@… out/",
 }
 
@@ -80,7 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tokenmill", description=__doc__, formatter_class=_Help)
+    parser = argparse.ArgumentParser(
+        prog="tokenmill",
+        description=__doc__,
+        epilog="tokenmill COMMAND --help says more, with an example.",
+        formatter_class=_Help,
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     step = _command(commands, "step", "run one step", _step)
     step.add_argument("name", help="the step")
