@@ -1,56 +1,83 @@
-"""Which fingerprints lie within a Hamming bound: block-permutation tables, and the groups that the pairs connect.
+"""Which documents may be near duplicates: block-permutation tables over SimHash fingerprints, and MinHash bands.
 
-Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007: cut 64 bits into b blocks; two
-fingerprints that differ in at most k bits agree in at least b - k blocks, so each choice of b - k blocks is a
-table in which fingerprints with equal key bits are compared. No pair within the bound is missed.
+Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007: cut the bits into b blocks; two
+fingerprints that differ in at most k bits agree in at least b - k blocks, so each choice of b - k blocks is a table
+in which fingerprints with equal key bits are compared, and no pair within the bound is missed. Here
+
+- tables that begin with the same blocks share the work: rows are split by the first block, each group by the second,
+  and a group that is small already is compared at once, for all tables that begin so;
+- a group that is still large when its table's blocks are used up is cut anew, into blocks of the bits that are left;
+- rows that are found to belong together are compared no further with each other, in this table and the next: a
+  thousand copies cost a thousand comparisons, not half a million.
+
+So a document meets few others, whatever the corpus's size and however skewed its fingerprints are. Both ways of
+finding candidates drop pairs whose sketches exclude a duplicate (`minhash.alike`).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from steps.text.hashing import mix, popcount
 from steps.text.jit import njit
+from steps.text.minhash import alike
 
-MAX_TABLES = 1000
-# Seconds per row sorted and per pair compared, measured on one core; only their ratio matters.
-SORT_COST, PAIR_COST = 120e-9, 2e-9
+# Nanoseconds per row split into groups, per group made, and per pair compared, on one core of this machine
+ROW_COST, GROUP_COST, PAIR_COST = 20.0, 8.0, 0.6
+MAX_BLOCK_BITS = 8
+MAX_BLOCKS = 32
+REGROUP = 2_000  # rows of one group from which its remaining bits are cut anew
+BAND_GROUP = 50_000  # rows that share a band key and are compared; more are cut into runs of so many
 
 
-def choose_masks(documents: int, hamming: int) -> np.ndarray:
-    """uint64[tables]: the key bits of each table, for the number of blocks that costs least at this corpus size."""
-    best, best_cost = hamming + 1, math.inf
-    for blocks in range(hamming + 1, 33):
-        tables = math.comb(blocks, hamming)
-        if tables > MAX_TABLES:
-            break
-        bits = 64 * (blocks - hamming) / blocks
-        cost = tables * (documents * SORT_COST + documents**2 / 2 ** (bits + 1) * PAIR_COST)
+class Rows(NamedTuple):
+    """What candidates are found by, one value per document: fingerprint uint64, sketch (two uint64) and size of its
+    n-gram set int64."""
+
+    fingerprint: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    size: np.ndarray
+
+    def take(self, index: np.ndarray) -> Rows:
+        return Rows(*(column[index] for column in self))
+
+
+def choose_blocks(documents: int, hamming: int, bits: int = 64) -> int:
+    """Into how many blocks to cut ``bits`` so that comparing so many documents costs least."""
+    best, best_cost = 0, math.inf
+    for blocks in range(max(hamming + 1, -(-bits // MAX_BLOCK_BITS)), MAX_BLOCKS + 1):
+        shared = bits * (blocks - hamming) / blocks
+        cost = math.comb(blocks, hamming) * (ROW_COST + documents / 2 ** (shared + 1) * PAIR_COST)
         if cost < best_cost:
             best, best_cost = blocks, cost
-    return block_masks(best, hamming)
+    return min(best, bits)
 
 
-def block_masks(blocks: int, hamming: int) -> np.ndarray:
-    """uint64[comb(blocks, hamming)]: for each choice of blocks that may differ, the bits of all others."""
-    cuts = [64 * i // blocks for i in range(blocks + 1)]
-    parts = [((1 << b) - 1) ^ ((1 << a) - 1) for a, b in itertools.pairwise(cuts)]
-    masks = [
-        sum(part for i, part in enumerate(parts) if i not in differing)
-        for differing in itertools.combinations(range(blocks), hamming)
-    ]
-    return np.array(masks, np.uint64)
+def block_bounds(blocks: int, bits: int = 64) -> np.ndarray:
+    """int64[blocks + 1]: where each block begins, and the end."""
+    return np.array([bits * i // blocks for i in range(blocks + 1)])
+
+
+def partition_of(fingerprints: np.ndarray, bounds: np.ndarray, block: int, partitions: int) -> np.ndarray:
+    """int64[n]: the partition that each fingerprint's value of a block belongs to."""
+    return (_mixed(_block(fingerprints, bounds[block], bounds[block + 1])) % np.uint64(partitions)).astype(
+        np.int64
+    )
+
+
+def _block(values: np.ndarray, begin: int, end: int) -> np.ndarray:
+    return (values >> np.uint64(begin)) & np.uint64((1 << int(end - begin)) - 1)
 
 
 @njit
-def in_partition(fingerprints, mask, partition, partitions):
-    """bool[n]: whether the fingerprint's key in this table belongs to the partition."""
-    out = np.empty(len(fingerprints), np.bool_)
-    for i in range(len(fingerprints)):
-        out[i] = mix(fingerprints[i] & mask) % np.uint64(partitions) == np.uint64(partition)
+def _mixed(values):
+    out = np.empty(len(values), np.uint64)
+    for i in range(len(values)):
+        out[i] = mix(values[i])
     return out
 
 
@@ -65,63 +92,240 @@ def find(parent, i):
 
 @njit
 def union(parent, i, j):
-    """Join two groups; False if they were one. The root is the smaller index, so that the result has no history."""
+    """Join two groups. The root is the smaller index, so that the result has no history."""
     i, j = find(parent, i), find(parent, j)
-    if i == j:
-        return False
     if i < j:
         parent[j] = i
     else:
         parent[i] = j
+
+
+@njit
+def _join_alike(values, members, begin, end, hamming, rows, similarity, agreement, parent):
+    """Join rows ``members[begin:end]`` whose values differ in at most ``hamming`` bits and whose sketches are alike.
+
+    Reorders the slice. Rows joined to the one that is looked at wait their turn and are not compared with each other:
+    what one of them is joined to, all are. Returns pairs compared.
+    """
+    _, low, high, size = rows
+    compared, turn, waiting = 0, begin, begin
+    while turn < end:
+        if turn == waiting:
+            waiting += 1
+        value, one = values[turn], members[turn]
+        for i in range(waiting, end):
+            if popcount(value ^ values[i]) <= hamming:
+                other = members[i]
+                if alike(
+                    low[one],
+                    high[one],
+                    size[one],
+                    low[other],
+                    high[other],
+                    size[other],
+                    similarity,
+                    agreement,
+                ):
+                    union(parent, one, other)
+                    values[i], values[waiting] = values[waiting], values[i]
+                    members[i], members[waiting] = members[waiting], members[i]
+                    waiting += 1
+        compared += end - waiting
+        turn += 1
+    return compared
+
+
+@njit
+def _split(values, members, begin, end, shift, mask, to_values, to_members, starts):
+    """Copy ``begin:end`` to the front of the next level, sorted by one block; starts[v] is where value v begins."""
+    starts[: mask + 3] = 0
+    for i in range(begin, end):
+        starts[np.int64((values[i] >> shift) & np.uint64(mask)) + 2] += 1
+    for v in range(2, mask + 2):
+        starts[v] += starts[v - 1]
+    for i in range(begin, end):
+        value = np.int64((values[i] >> shift) & np.uint64(mask)) + 1
+        to = starts[value]
+        to_values[to], to_members[to] = values[i], members[i]
+        starts[value] = to + 1
+
+
+@njit
+def _joined_already(members, begin, end, parent):
+    root = find(parent, members[begin])
+    i = begin + 1
+    while i < end and find(parent, members[i]) == root:
+        i += 1
+    return i >= end
+
+
+@njit
+def _set_aside(values, members, begin, end, aside):
+    """Keep a group for `connect` to cut anew; False if there is no room. aside: (values, members, bounds), where
+    bounds[0] is how many groups there are and group g lies from bounds[g + 1] to bounds[g + 2]."""
+    kept_values, kept_members, bounds = aside
+    number = bounds[0]
+    first, n = bounds[number + 1], end - begin
+    if first + n > len(kept_values) or number + 3 > len(bounds):
+        return False
+    kept_values[first : first + n], kept_members[first : first + n] = values[begin:end], members[begin:end]
+    bounds[0], bounds[number + 2] = number + 1, first + n
     return True
 
 
 @njit
-def connect(fingerprints, order, mask, hamming, parent):
-    """Join in ``parent`` all fingerprints within the bound that share this table's key; returns pairs compared.
+def _refine(level, begin, end, block, left, bounds, hamming, rows, likeness, scratch, aside, parent):
+    """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on. Returns pairs compared.
 
-    ``order`` sorts ``fingerprints & mask``.
+    likeness: (similarity, agreement) of `alike`. scratch: (values, members, starts), a row of each per level.
     """
-    compared, first = 0, 0
-    while first < len(order):
-        key = fingerprints[order[first]] & mask
-        stop = first + 1
-        while stop < len(order) and (fingerprints[order[stop]] & mask) == key:
-            stop += 1
-        for a in range(first, stop):
-            i = order[a]
-            for b in range(a + 1, stop):
-                j = order[b]
-                compared += 1
-                if popcount(fingerprints[i] ^ fingerprints[j]) <= hamming:
-                    union(parent, i, j)
-        first = stop
+    values, members, starts = scratch
+    n = end - begin
+    if _joined_already(members[level], begin, end, parent):
+        return 0
+    stop = len(bounds) - left if left > 0 else block
+    cost = 0.0
+    for c in range(block, stop):
+        cost += n * ROW_COST + 2.0 ** (bounds[c + 1] - bounds[c]) * GROUP_COST
+    if left == 0 and n >= REGROUP and _set_aside(values[level], members[level], begin, end, aside):
+        return 0
+    if left == 0 or n * (n - 1) / 2 * PAIR_COST <= cost:
+        return _join_alike(
+            values[level], members[level], begin, end, hamming, rows, likeness[0], likeness[1], parent
+        )
+    compared = 0
+    below = level + 1
+    for c in range(block, stop):
+        shift, mask = np.uint64(bounds[c]), (1 << (bounds[c + 1] - bounds[c])) - 1
+        _split(
+            values[level],
+            members[level],
+            begin,
+            end,
+            shift,
+            mask,
+            values[below],
+            members[below],
+            starts[below],
+        )
+        for v in range(mask + 1):
+            first, last = starts[below, v], starts[below, v + 1]
+            if last - first > 1:
+                compared += _refine(
+                    below,
+                    first,
+                    last,
+                    c + 1,
+                    left - 1,
+                    bounds,
+                    hamming,
+                    rows,
+                    likeness,
+                    scratch,
+                    aside,
+                    parent,
+                )
     return compared
 
 
-def connected(fingerprints: np.ndarray, masks: np.ndarray, partition: int, partitions: int, hamming: int):
-    """(int64[n] group of each fingerprint, pairs compared) over some tables and one partition of their keys.
+def connect(
+    values: np.ndarray,
+    members: np.ndarray,
+    first: int,
+    bounds: np.ndarray,
+    hamming: int,
+    rows: Rows,
+    likeness: tuple[float, int],
+    parent: np.ndarray,
+) -> int:
+    """Join in ``parent`` the pairs of rows that agree in block ``first`` and in enough later ones.
 
-    The group is the smallest index in it. Equal fingerprints are always one group here if any table has them.
+    values uint64[n]: the bits that ``bounds`` cuts, of rows members int64[n]. Returns pairs compared.
     """
-    unique, inverse = np.unique(fingerprints, return_inverse=True)
-    parent = np.arange(len(unique))
-    touched = np.zeros(len(unique), bool)
+    key = _block(values, bounds[first], bounds[first + 1]).astype(np.uint8)
+    order = np.argsort(key, kind="stable")
+    starts = np.searchsorted(key[order], np.arange(257))
+    largest = int(np.diff(starts).max())
+    left = len(bounds) - 2 - hamming
+    scratch = (
+        np.empty((left + 1, largest), np.uint64),
+        np.empty((left + 1, largest), np.int64),
+        np.empty((left + 1, (1 << MAX_BLOCK_BITS) + 3), np.int64),
+    )
+    room = 4 * largest
+    aside = (np.empty(room, np.uint64), np.empty(room, np.int64), np.zeros(room // REGROUP + 3, np.int64))
     compared = 0
-    for mask in masks:
-        mine = np.flatnonzero(in_partition(unique, mask, partition, partitions))
-        touched[mine] = True
-        order = mine[np.argsort(unique[mine] & mask, kind="stable")]
-        compared += int(connect(unique, order, mask, hamming, parent))
-    roots = _roots(parent)
-    firsts = np.full(len(unique), len(fingerprints))
-    np.minimum.at(firsts, roots[inverse], np.arange(len(fingerprints)))
-    groups = firsts[roots[inverse]]
-    return np.where(touched[inverse], groups, np.arange(len(fingerprints))), compared
+    for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        if end - begin < 2:
+            continue
+        group = order[begin:end]
+        scratch[0][0, : len(group)], scratch[1][0, : len(group)] = values[group], members[group]
+        aside[2][:2] = 0
+        compared += _refine(
+            0, 0, len(group), first + 1, left, bounds, hamming, rows, likeness, scratch, aside, parent
+        )
+        for g in range(aside[2][0]):
+            large = slice(aside[2][g + 1], aside[2][g + 2])
+            compared += _connect_large(
+                aside[0][large].copy(), aside[1][large].copy(), hamming, rows, likeness, parent
+            )
+    return compared
+
+
+def _connect_large(
+    values: np.ndarray,
+    members: np.ndarray,
+    hamming: int,
+    rows: Rows,
+    likeness: tuple[float, int],
+    parent: np.ndarray,
+) -> int:
+    """`connect` for a group that agrees in all blocks of a table: over tables of the bits in which it differs."""
+    differing = int(np.bitwise_or.reduce(values ^ values[0]))
+    places = [bit for bit in range(64) if differing >> bit & 1]
+    if len(places) <= hamming:
+        return _join_alike(values, members, 0, len(values), hamming, rows, *likeness, parent)
+    packed = np.zeros(len(values), np.uint64)
+    for to, bit in enumerate(places):
+        packed |= ((values >> np.uint64(bit)) & np.uint64(1)) << np.uint64(to)
+    bounds = block_bounds(choose_blocks(len(values), hamming, len(places)), len(places))
+    return sum(
+        connect(packed, members, block, bounds, hamming, rows, likeness, parent)
+        for block in range(hamming + 1)
+    )
+
+
+def connect_bands(
+    keys: np.ndarray, rows: Rows, likeness: tuple[float, int], parent: np.ndarray
+) -> tuple[int, int]:
+    """Join in ``parent`` the rows with equal keys (one MinHash band) that are alike.
+
+    Returns pairs compared, and rows in groups beyond `BAND_GROUP`: such a group is cut into runs of rows with near
+    sketches, and pairs of two runs are left to the other bands.
+    """
+    order = np.lexsort((rows.low, keys))
+    fresh = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]))
+    ends = np.append(fresh[1:], len(order))
+    sizes = ends - fresh
+    several = sizes > 1
+    values = np.zeros(len(order), np.uint64)  # equal: what they differ in does not matter here
+    compared = _join_groups(values, order, fresh[several], ends[several], rows, *likeness, parent)
+    return compared, int(sizes[sizes > BAND_GROUP].sum())
 
 
 @njit
-def _roots(parent):
+def _join_groups(values, members, begins, ends, rows, similarity, agreement, parent):
+    compared = 0
+    for g in range(len(begins)):
+        for begin in range(begins[g], ends[g], BAND_GROUP):
+            end = min(begin + BAND_GROUP, ends[g])
+            compared += _join_alike(values, members, begin, end, 0, rows, similarity, agreement, parent)
+    return compared
+
+
+@njit
+def roots(parent):
+    """int64[n]: the smallest member of each row's group."""
     out = np.empty(len(parent), np.int64)
     for i in range(len(parent)):
         out[i] = find(parent, i)
@@ -138,4 +342,4 @@ def groups_of(nodes: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """int64[nodes]: the smallest node of each node's group, after joining every a[i] with b[i]."""
     parent = np.arange(nodes)
     _join(parent, a, b)
-    return _roots(parent)
+    return roots(parent)

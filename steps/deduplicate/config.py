@@ -69,12 +69,18 @@ class Config(CorpusConfig):
         description="Texts with fewer SimHash features have no near duplicates, only exact ones (own choice).",
     )
     hamming: int = Field(
-        10,
+        6,
         ge=0,
         le=12,
-        description="Bits in which fingerprints of near duplicates may differ. Of pairs with bigram Jaccard >= 0.8, "
-        "10 bits find 91-100 % (Chinese, 1-5 % of the characters edited) and 99.7-100 % (English), 8 bits 73-100 %; at "
-        "12 ten times as many unrelated pairs are compared (benchmarks/deduplicate.py, 200 to 5,000 characters).",
+        description="Bits in which fingerprints of near duplicates may differ. Alone, 3 bits find 6-89 % of Chinese "
+        "pairs with bigram Jaccard >= 0.8, 6 bits 35-98 %, 10 bits 93-100 %; with minhash, which finds them all, it "
+        "matters little, and each bit more costs time (benchmarks/quality/deduplicate.py).",
+    )
+    minhash: bool = Field(
+        True,
+        description="Find candidates by 16 MinHash bands of 5 rows over the n-grams that pairs are verified with, "
+        "beside the SimHash tables: 99.8 % of pairs at Jaccard 0.8, 95 % at 0.7 "
+        "(https://doi.org/10.1017/9781139924801, section 3.4).",
     )
     verify_ideograph_gram: int = Field(
         2,
@@ -86,12 +92,14 @@ class Config(CorpusConfig):
         2, ge=1, le=8, description="Words per n-gram when a near duplicate is verified."
     )
     similarity: float = Field(
-        0.8,
+        0.7,
         gt=0,
         le=1,
-        description="Jaccard similarity of the n-gram sets from which a pair within the Hamming bound is a duplicate. "
-        "Of 14 pairs read in 13,000 wiki and web documents, 5 of 8 above 0.8 were copies, and 1 of 6 from 0.7 to 0.8; "
-        "the others were articles made from one template.",
+        description="Jaccard similarity of the n-gram sets from which a candidate pair is a duplicate. A text of 200 "
+        "characters of which 5 % were edited is at 0.82 on average and above 0.7 in 99 of 100 cases; at 0.8 every "
+        "second copy of that kind stays. Of 1,387 web documents the 4 pairs from 0.7 to 0.8 were copies; of 8,750 "
+        "wiki articles the 13 from 0.7 to 0.8 and 5 of 9 above were articles made from one template: use 0.9 for "
+        "such a source (benchmarks/quality/deduplicate.py).",
     )
     max_candidates: int = Field(
         64,
@@ -116,12 +124,13 @@ class Config(CorpusConfig):
     partition_documents: int = Field(
         4_000_000,
         ge=1,
-        description="Documents whose keys one reduce task holds in memory (about 50 bytes each); shapes part files.",
+        description="Documents whose keys one reduce task holds in memory (about 200 bytes each); shapes part files.",
     )
     verify_documents: int = Field(
-        2_000,
+        20_000,
         ge=1,
-        description="Documents whose texts one verification task reads (more only for one connected group).",
+        description="Documents whose texts one verification task reads; a candidate group that is larger is cut into "
+        "pieces of documents with near sketches, and each piece keeps a document (own choice).",
     )
 
     @model_validator(mode="after")

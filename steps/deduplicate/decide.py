@@ -13,7 +13,7 @@ from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.config import Config
-from steps.deduplicate.exchange import put_runs, read_runs
+from steps.deduplicate.exchange import put_runs, read_run, read_runs
 from steps.deduplicate.keys import doc_id_text, settings_digest
 from steps.deduplicate.sources import INDEX, Source, all_sources, row_of, source_of
 
@@ -22,17 +22,19 @@ RULES = {"url": "duplicate_url", "text": "exact_duplicate", "near": "near_duplic
 
 
 def collect(task: dict[str, Any], part: PartWriter) -> None:
-    """All decisions in one run file, partitioned by the shard that they are about."""
+    """All decisions about one bucket of sources in one run file, partitioned by source."""
     files = Files(part.store, task["folder"])
     tables = []
     for stage, name in enumerate(STAGES):
-        for entry in task["decisions"][name]:
-            table = files.read_table(FileEntry.model_validate(entry))
-            tables.append(table.append_column("stage", pa.array(np.full(table.num_rows, stage, np.uint8))))
-    decisions = pa.concat_tables(tables).sort_by("place")
-    sources = source_of(decisions["place"].to_numpy())
-    runs = {int(n): decisions.filter(pa.array(sources == n)) for n in np.unique(sources)}
-    put_runs(part, "decisions.runs", runs)
+        found = read_runs(files, task["decisions"][name], task["bucket"])
+        if found is not None:
+            tables.append(found.append_column("stage", pa.array(np.full(found.num_rows, stage, np.uint8))))
+    runs = {}
+    if tables:
+        decisions = pa.concat_tables(tables).sort_by("place")
+        sources = source_of(decisions["place"].to_numpy())
+        runs = {int(n): decisions.filter(pa.array(sources == n)) for n in np.unique(sources)}
+    put_runs(part, f"decided/{task['bucket']:05d}.runs", runs)
 
 
 def write_shard(task: dict[str, Any], part: PartWriter) -> dict[str, list[int]]:
@@ -77,7 +79,7 @@ def write_shard(task: dict[str, Any], part: PartWriter) -> dict[str, list[int]]:
 
 
 def _decisions(files: Files, entry: dict[str, Any], number: int) -> dict[int, dict[str, Any]]:
-    table = read_runs(files, [entry], number)
+    table = read_run(files, entry, number)
     if table is None:
         return {}
     rows = row_of(table["place"].to_numpy()).tolist()

@@ -1,31 +1,35 @@
-"""Run files: one object per map task, with one Parquet segment per partition, read by range (DESIGN.md, engine).
+"""Run files: one object per map task, with one segment per partition, read by range (DESIGN.md, engine).
 
 An object is written once and holds all partitions of its task, so that the number of objects grows with tasks and
-not with tasks x partitions. Its index (start, length, sha256 of each segment) is in the file entry's meta.
+not with tasks x partitions. Where its segments lie is in the file entry's meta; `index_runs` gathers that of many
+objects into one, again by partition, so that a reduce task carries one entry however many map tasks there were.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from steps.core.artifact import Files
 from steps.core.digest import bytes_digest
 from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
-from steps.core.parts import PartWriter, parquet_bytes
+from steps.core.parts import PartWriter
 
 
-def put_runs(part: PartWriter, key: str, tables: Mapping[int, pa.Table]) -> None:
-    """Write one temporary object ``key`` with the non-empty ``tables``, each addressed by its partition number."""
+def put_runs(
+    part: PartWriter, key: str, tables: Mapping[int, pa.Table], compression: Literal["zstd"] | None = None
+) -> None:
+    """Write one temporary object ``key`` with the non-empty ``tables``, each addressed by its partition number.
+
+    Keys are as good as random, so that only texts gain from ``compression``.
+    """
     segments, index, at = [], {}, 0
     for partition in sorted(tables):
         if tables[partition].num_rows:
-            segment = parquet_bytes(tables[partition].combine_chunks())
+            segment = _encode(tables[partition], compression)
             index[str(partition)] = [at, len(segment), bytes_digest(segment)]
             segments.append(segment)
             at += len(segment)
@@ -33,20 +37,54 @@ def put_runs(part: PartWriter, key: str, tables: Mapping[int, pa.Table]) -> None
     part.put_bytes(key, b"".join(segments), "runs", rows=rows, temporary=True, index=index)
 
 
-def read_runs(files: Files, entries: Iterable[Mapping[str, Any]], partition: int) -> pa.Table | None:
-    """Rows of one partition out of the run files ``entries`` (dumped file entries), in their order; None if empty.
+def index_runs(task: dict[str, Any], part: PartWriter) -> None:
+    """One object that says for each partition where its segments are, in the order of the run files ``entries``."""
+    found: dict[int, list[tuple[str, int, int, str]]] = {}
+    for entry in map(FileEntry.model_validate, task["entries"]):
+        for partition, (start, length, digest) in entry.meta["index"].items():
+            found.setdefault(int(partition), []).append((entry.object_name, start, length, digest))
+    tables = {
+        partition: pa.table(
+            dict(zip(("object", "start", "length", "sha256"), zip(*places, strict=True), strict=True))
+        )
+        for partition, places in found.items()
+    }
+    put_runs(part, task["key"], tables, "zstd")
+
+
+def read_runs(files: Files, index: Mapping[str, Any], partition: int) -> pa.Table | None:
+    """Rows of one partition out of all run files of an index (a dumped file entry), in their order; None if empty.
 
     Raises DataError if a segment's checksum is wrong.
     """
-    found = []
-    for entry in map(FileEntry.model_validate, entries):
-        if place := entry.meta["index"].get(str(partition)):
-            start, length, digest = place
-            segment = files.store.get_range(f"{files.folder}/{entry.object_name}", start, length)
-            if bytes_digest(segment) != digest:
-                raise DataError(
-                    f"{files.where(entry)}, bytes {start}..{start + length}: the checksum is wrong; "
-                    "delete the step's parts and retry"
-                )
-            found.append(pq.read_table(io.BytesIO(segment), use_threads=False))
-    return pa.concat_tables(found) if found else None
+    places = read_run(files, index, partition)
+    if places is None:
+        return None
+    tables = [_read_segment(files, **place) for place in places.to_pylist()]
+    return pa.concat_tables(tables)
+
+
+def read_run(files: Files, entry: Mapping[str, Any], partition: int) -> pa.Table | None:
+    """Rows of one partition of one run file (a dumped file entry); None if empty."""
+    file = FileEntry.model_validate(entry)
+    place = file.meta["index"].get(str(partition))
+    return None if place is None else _read_segment(files, file.object_name, *place)
+
+
+def _encode(table: pa.Table, compression: Literal["zstd"] | None) -> bytes:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table.combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
+def _read_segment(files: Files, object: str, start: int, length: int, sha256: str) -> pa.Table:
+    segment = files.store.get_range(f"{files.folder}/{object}", start, length)
+    if bytes_digest(segment) != sha256:
+        raise DataError(
+            f"{files.store.uri}/{files.folder}/{object}, bytes {start}..{start + length}: the checksum is wrong; "
+            "delete the step's parts and retry"
+        )
+    with pa.ipc.open_stream(segment) as reader:
+        return reader.read_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,13 @@ from steps.core.document import text_bytes
 from steps.core.errors import DataError
 from steps.deduplicate.config import Config
 from steps.text.hashing import Words, hash128, mostly_ideographs, strip_texts, words
+from steps.text.minhash import BANDS, min_hash
 from steps.text.segment import text_buffers
 from steps.text.simhash import new_cache, simhash64
 from steps.text.unicode_tables import classes
 
 VERSION = (
-    1  # raised when a key changes for the same settings; older indexes are then made anew from their texts
+    2  # raised when keys change for the same settings; older indexes are then made anew from their texts
 )
 SCHEMA = pa.schema(
     [
@@ -34,6 +35,10 @@ SCHEMA = pa.schema(
         ("text_low", pa.uint64()),
         ("simhash", pa.uint64()),
         ("features", pa.int32()),
+        ("grams", pa.int32()),
+        ("sketch_low", pa.uint64()),
+        ("sketch_high", pa.uint64()),
+        ("bands", pa.binary(4 * BANDS)),
     ]
 )
 QUALITY = "quality"
@@ -46,13 +51,36 @@ _URL = (
 )
 
 
+class TextKeys(NamedTuple):
+    """Keys of texts: hash of the stripped text uint64[n, 2], SimHash uint64[n] and its features int64[n], size of the
+    n-gram set int64[n], its sketch uint64[n, 2] and band keys uint32[n, BANDS]."""
+
+    text: np.ndarray
+    simhash: np.ndarray
+    features: np.ndarray
+    grams: np.ndarray
+    sketch: np.ndarray
+    bands: np.ndarray
+
+
+_NO_TEXTS = TextKeys(
+    np.zeros((0, 2), np.uint64),
+    np.zeros(0, np.uint64),
+    np.zeros(0, np.int64),
+    np.zeros(0, np.int64),
+    np.zeros((0, 2), np.uint64),
+    np.zeros((0, BANDS), np.uint32),
+)
+
+
 def settings_digest(config: Config) -> str:
     """Digest of all that keys depend on: an index made with another one does not fit."""
     names = ("url_tracking_parameters", "url_ignore_scheme", "short_characters")
     grams = [
         f"{script}_{part}" for script in ("ideograph", "word") for part in ("gram", "shortest", "weight")
     ]
-    values: dict[str, Any] = config.model_dump(mode="json", include={*names, *grams})
+    verified = ("verify_ideograph_gram", "verify_word_gram")
+    values: dict[str, Any] = config.model_dump(mode="json", include={*names, *grams, *verified})
     return json_digest({"version": VERSION, **values})
 
 
@@ -60,23 +88,16 @@ def document_keys(documents: pa.Table, config: Config) -> pa.Table:
     """Keys (`SCHEMA`) of documents with the columns _row, doc_id, url, text and, where there is one, quality.
 
     A document without URL, or without any text, has the key (0, 0) there: it never equals another. ``features`` is
-    0 where a text is too short for a fingerprint.
+    0 where a text is too short for a fingerprint, ``grams`` (the size of the n-gram set that pairs are verified with)
+    where it is too short for those.
     """
     urls = canonical_urls(documents["url"], config)
     url = np.zeros((documents.num_rows, 2), np.uint64)
     present = text_bytes(urls) > 0
     url[present] = hash128(*text_buffers(urls.filter(pa.array(present))))
     cache = new_cache()
-    parts = [_text_keys(batch, config, cache) for batch in _batches(documents["text"])]
-    text, simhash, features = (
-        np.concatenate(column) if parts else np.zeros(shape, kind)
-        for column, shape, kind in zip(
-            zip(*parts, strict=True) if parts else ((), (), ()),
-            ((0, 2), 0, 0),
-            (np.uint64, np.uint64, np.int64),
-            strict=True,
-        )
-    )
+    parts = [_text_keys(batch, config, cache) for batch in text_batches(documents["text"])]
+    text = TextKeys(*(np.concatenate(column) for column in zip(_NO_TEXTS, *parts, strict=True)))
     doc = parse_doc_ids(documents["doc_id"])
     columns = {
         "row": documents[ROW],
@@ -85,12 +106,25 @@ def document_keys(documents: pa.Table, config: Config) -> pa.Table:
         "doc_low": doc[:, 1],
         "url_high": url[:, 0],
         "url_low": url[:, 1],
-        "text_high": text[:, 0],
-        "text_low": text[:, 1],
-        "simhash": simhash,
-        "features": np.minimum(features, np.iinfo(np.int32).max),
+        "text_high": text.text[:, 0],
+        "text_low": text.text[:, 1],
+        "simhash": text.simhash,
+        "features": np.minimum(text.features, np.iinfo(np.int32).max),
+        "grams": np.minimum(text.grams, np.iinfo(np.int32).max),
+        "sketch_low": text.sketch[:, 0],
+        "sketch_high": text.sketch[:, 1],
+        "bands": pa.FixedSizeBinaryArray.from_buffers(
+            SCHEMA.field("bands").type, documents.num_rows, [None, pa.py_buffer(text.bands.tobytes())]
+        ),
     }
     return pa.table(columns).cast(SCHEMA)
+
+
+def band_keys(keys: pa.Table) -> np.ndarray:
+    """uint32[n, BANDS] of a table of keys."""
+    column = keys["bands"].combine_chunks()
+    data = column.buffers()[1] if len(column) else b""
+    return np.frombuffer(data, np.uint32).reshape(-1, BANDS)[column.offset : column.offset + len(column)]
 
 
 def quality_ranks(documents: pa.Table) -> np.ndarray:
@@ -156,7 +190,7 @@ def _without_tracking(query: pa.ChunkedArray | pa.Array, config: Config) -> pa.C
     return pc.replace_substring_regex(query, "^(.)", r"?\1")
 
 
-def _batches(texts: pa.ChunkedArray) -> list[pa.ChunkedArray]:
+def text_batches(texts: pa.ChunkedArray) -> list[pa.ChunkedArray]:
     """Slices of about `BATCH_BYTES`: the kernels' buffers are a multiple of that, whatever the shard's size."""
     ends = np.cumsum(text_bytes(texts))
     cuts = np.flatnonzero(np.diff(ends // BATCH_BYTES, prepend=0)) if len(ends) else np.zeros(0, np.int64)
@@ -164,10 +198,7 @@ def _batches(texts: pa.ChunkedArray) -> list[pa.ChunkedArray]:
     return [texts.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
 
 
-def _text_keys(
-    texts: pa.ChunkedArray, config: Config, cache: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(uint64[n, 2] hash of the stripped text, uint64[n] fingerprint, int64[n] features)."""
+def _text_keys(texts: pa.ChunkedArray, config: Config, cache: np.ndarray) -> TextKeys:
     table = classes()
     data, offsets = text_buffers(texts)
     stripped, stripped_offsets, chars = strip_texts(data, offsets, table)
@@ -178,7 +209,14 @@ def _text_keys(
     keys[short[text_bytes(whole) == 0]] = 0
     tokens = words(data, offsets, table)
     simhash, features = fingerprints(tokens, config, cache)
-    return keys, simhash, features
+    bands, sketch, grams = min_hash(tokens.offsets, tokens.hash, verified_grams(tokens, config))
+    return TextKeys(keys, simhash, features, grams, sketch, bands)
+
+
+def verified_grams(tokens: Words, config: Config) -> np.ndarray:
+    """int64[n]: tokens per n-gram of the sets by which pairs of each text are verified."""
+    ideographs = mostly_ideographs(tokens.offsets, tokens.ideograph)
+    return np.where(ideographs, config.verify_ideograph_gram, config.verify_word_gram)
 
 
 def fingerprints(

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from steps.core.artifact import Files
-from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate import bloom
 from steps.deduplicate.exchange import put_runs, read_runs
-from steps.deduplicate.sources import all_sources, keeper_order, places, source_of
+from steps.deduplicate.sources import all_sources, bucket_size, keeper_order, places, source_of
 
 DECISIONS = pa.schema(
     [
@@ -52,29 +51,38 @@ def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     return {"documents": keys.num_rows, "near": int((features >= part.config.min_features).sum())}
 
 
-def removed_places(files: Files, decisions: list[dict[str, Any]]) -> np.ndarray:
-    """Sorted places that earlier stages removed."""
-    found = [files.read_table(FileEntry.model_validate(e), ["place"])["place"].to_numpy() for e in decisions]
-    return np.sort(np.concatenate([np.zeros(0, np.uint64), *found]))
+def still_here(files: Files, removed: list[dict[str, Any]], place: np.ndarray, per_bucket: int) -> np.ndarray:
+    """bool[n]: places that no earlier stage removed. One bucket of one stage's decisions is in memory at a time."""
+    order = np.argsort(place)
+    ordered = place[order]
+    here = np.ones(len(place), bool)
+    buckets = np.unique(source_of(ordered) // per_bucket).tolist()
+    for index in removed:
+        for bucket in buckets:
+            gone = read_runs(files, index, bucket)
+            if gone is not None:
+                values = gone["place"].to_numpy()
+                at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+                here[order[at[ordered[at] == values]]] = False
+    return here
 
 
-def not_in(place: np.ndarray, removed: np.ndarray) -> np.ndarray:
-    """bool[n]: places that are not among the sorted ``removed``."""
-    if len(removed) == 0:
-        return np.ones(len(place), bool)
-    at = np.minimum(np.searchsorted(removed, place), len(removed) - 1)
-    return removed[at] != place
+def put_decisions(part: PartWriter, key: str, decisions: pa.Table, per_bucket: int) -> None:
+    """Write decisions as runs by bucket of the sources that they are about."""
+    bucket = source_of(decisions["place"].to_numpy()) // per_bucket
+    put_runs(part, key, {int(b): decisions.filter(pa.array(bucket == b)) for b in np.unique(bucket)})
 
 
 def find_equal(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Decisions for one partition of the URLs (through the Bloom filter) or of the stripped texts."""
     files = Files(part.store, task["folder"])
+    per_bucket = bucket_size(len(all_sources(part.inputs)))
     table = read_runs(files, task["runs"], task["partition"])
     counts: dict[str, Any] = {"keys": 0, "removed": 0}
     decisions = DECISIONS.empty_table()
     if table is not None:
         place, quality, doc_high, doc_low, high, low = (column.to_numpy() for column in table.columns)
-        left = not_in(place, removed_places(files, task["removed"]))
+        left = still_here(files, task["removed"], place, per_bucket)
         order = keeper_order(place, quality, doc_high, doc_low, task["first_new"])
         order = order[left[order]]
         counts["keys"] = len(order)
@@ -86,9 +94,7 @@ def find_equal(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         removed, match = removed[new], match[new]
         decisions = decision_table(place, doc_high, doc_low, removed, match)
         counts["removed"] = len(removed)
-    part.put_table(
-        f"decisions/{task['kind']}-{task['partition']:05d}.parquet", decisions, "decisions", temporary=True
-    )
+    put_decisions(part, f"decisions/{task['kind']}-{task['partition']:05d}.runs", decisions, per_bucket)
     return counts
 
 

@@ -1,7 +1,9 @@
-"""Near duplicates: candidate groups from fingerprints alone, then the texts of those groups, then decisions."""
+"""Near duplicates: candidate groups from keys alone, then the texts of those groups, then decisions."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,102 +12,198 @@ import pyarrow as pa
 from steps.core.artifact import Files
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
-from steps.deduplicate.candidates import choose_masks, connected, groups_of
-from steps.deduplicate.exchange import put_runs, read_runs
-from steps.deduplicate.match import decision_table, not_in, removed_places
-from steps.deduplicate.sources import all_sources, keeper_order, places, row_of, source_of
+from steps.deduplicate.candidates import (
+    Rows,
+    block_bounds,
+    choose_blocks,
+    connect,
+    connect_bands,
+    groups_of,
+    partition_of,
+    roots,
+)
+from steps.deduplicate.config import Config
+from steps.deduplicate.exchange import put_runs, read_run, read_runs
+from steps.deduplicate.keys import band_keys, text_batches, verified_grams
+from steps.deduplicate.match import decision_table, put_decisions, still_here
+from steps.deduplicate.sources import all_sources, bucket_size, keeper_order, places, row_of, source_of
 from steps.deduplicate.verify import decide
-from steps.text.hashing import gram_sets, mostly_ideographs, words
+from steps.text.hashing import gram_sets, words
+from steps.text.minhash import BANDS, least_agreement
 from steps.text.segment import text_buffers
 from steps.text.unicode_tables import classes
 
-TASK_ROWS = 2_000_000  # rows sorted by one table task: bounds its time to seconds
+MAP_SHARE = (
+    8  # a map task writes keys of an eighth of a partition's documents: some segments, none of them tiny
+)
 
 
-def table_tasks(documents: int, hamming: int, partition_documents: int) -> list[dict[str, int]]:
-    """One task per slice of the tables and partition of their keys; follows from sizes and settings alone."""
-    tables = len(choose_masks(documents, hamming))
-    partitions = max(1, -(-documents // partition_documents))
-    slices = min(tables, max(1, -(-documents * tables // (partitions * TASK_ROWS))))
-    bounds = [tables * i // slices for i in range(slices + 1)]
-    return [
-        {"partition": p, "partitions": partitions, "from": bounds[i], "to": bounds[i + 1]}
-        for p in range(partitions)
-        for i in range(slices)
-    ]
+def map_tasks(rows: Sequence[int], partition_documents: int) -> list[list[int]]:
+    """Consecutive sources, by number, for map tasks of about equally many documents."""
+    ends = np.cumsum(rows)
+    share = max(1, partition_documents // MAP_SHARE)
+    owner = (ends - np.asarray(rows)) // share
+    return [np.flatnonzero(owner == o).tolist() for o in np.unique(owner)]
+
+
+def slots(config: Config) -> int:
+    """Ways in which candidates are found: one per block that a table may begin with, then one per MinHash band."""
+    return config.hamming + 1 + (BANDS if config.minhash else 0)
+
+
+def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
+    """Keys of the documents of some sources that still take part, by slot and partition; returns how many."""
+    files, config = Files(part.store, task["folder"]), part.config
+    per_bucket = bucket_size(len(all_sources(part.inputs)))
+    columns = ["row", "simhash", "features", "grams", "sketch_low", "sketch_high", "bands"]
+    tables, found = [], []
+    for number, entry in zip(task["sources"], task["keys"], strict=True):
+        keys = files.read_table(FileEntry.model_validate(entry), columns)
+        mine = (keys["features"].to_numpy() >= config.min_features) & (keys["grams"].to_numpy() > 0)
+        tables.append(keys.filter(pa.array(mine)))
+        found.append(places(number, tables[-1]["row"].to_numpy()))
+    place = np.concatenate(found)
+    here = still_here(files, task["removed"], place, per_bucket)
+    keys = pa.concat_tables(tables).filter(pa.array(here))
+    place = place[here]
+    rows = pa.table(
+        {"place": place, **{name: keys[name] for name in ("simhash", "sketch_low", "sketch_high", "grams")}}
+    )
+    partitions = task["partitions"]
+    bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
+    fingerprints, bands = keys["simhash"].to_numpy(), band_keys(keys)
+    runs: dict[int, pa.Table] = {}
+    for slot in range(slots(config)):
+        if slot <= config.hamming:
+            owner, table = partition_of(fingerprints, bounds, slot, partitions), rows
+        else:
+            key = bands[:, slot - config.hamming - 1]
+            owner, table = (key % partitions).astype(np.int64), rows.append_column("key", pa.array(key))
+        runs.update(_split(table, owner, slot * partitions))
+    put_runs(part, f"near/{part.task['number']:05d}.runs", runs)
+    return len(place)
+
+
+def _split(table: pa.Table, owner: np.ndarray, first: int) -> dict[int, pa.Table]:
+    """The rows of each owner, under number ``first`` + owner."""
+    order = np.argsort(owner, kind="stable")
+    table, owner = table.take(pa.array(order)), owner[order]
+    present, starts = np.unique(owner, return_index=True)
+    bounds = [*starts.tolist(), len(owner)]
+    return {
+        first + int(o): table.slice(a, b - a)
+        for o, (a, b) in zip(present, itertools.pairwise(bounds), strict=True)
+    }
 
 
 def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
-    """Which documents some tables connect, as edges to the smallest place of each group."""
+    """Which documents one partition of one slot connects: those joined with another, and their group's first place."""
     files, config = Files(part.store, task["folder"]), part.config
-    removed = removed_places(files, task["removed"])
-    masks = choose_masks(task["documents"], config.hamming)[task["from"] : task["to"]]
-    columns = [
-        _fingerprints(files, n, entry, removed, config.min_features) for n, entry in enumerate(task["keys"])
-    ]
-    place = np.concatenate([np.zeros(0, np.uint64), *(c[0] for c in columns)])
-    fingerprints = np.concatenate([np.zeros(0, np.uint64), *(c[1] for c in columns)])
-    groups, compared = connected(fingerprints, masks, task["partition"], task["partitions"], config.hamming)
-    joined = np.flatnonzero(groups != np.arange(len(groups)))
-    edges = pa.table({"a": place[joined], "b": place[groups[joined]]})
-    part.put_table(f"edges/{task['number']:05d}.parquet", edges, "edges", temporary=True)
-    return {"compared": compared, "edges": edges.num_rows}
+    table = read_runs(files, task["runs"], task["slot"] * task["partitions"] + task["partition"])
+    likeness = (config.similarity, least_agreement(config.similarity))
+    compared = beyond = 0
+    nodes = NODES.empty_table()
+    if table is not None:
+        place = table["place"].to_numpy()
+        rows, parent = rows_of(table), np.arange(len(place))
+        if task["slot"] <= config.hamming:
+            bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
+            compared = connect(
+                rows.fingerprint,
+                np.arange(len(place)),
+                task["slot"],
+                bounds,
+                config.hamming,
+                rows,
+                likeness,
+                parent,
+            )
+        else:
+            compared, beyond = connect_bands(table["key"].to_numpy(), rows, likeness, parent)
+        nodes = _nodes(place, rows.low, parent)
+    part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
+    return {"compared": compared, "beyond": beyond}
 
 
-def _fingerprints(
-    files: Files, number: int, entry: dict[str, Any], removed: np.ndarray, min_features: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(places, fingerprints) of one source's documents that still take part."""
-    keys = files.read_table(FileEntry.model_validate(entry), ["row", "simhash", "features"])
-    place = places(number, keys["row"].to_numpy())
-    mine = (keys["features"].to_numpy() >= min_features) & not_in(place, removed)
-    return place[mine], keys["simhash"].to_numpy()[mine]
+NODES = pa.schema([("place", pa.uint64()), ("root", pa.uint64()), ("sketch", pa.uint64())])
+
+
+def rows_of(table: pa.Table) -> Rows:
+    """What candidates are found by, of a table of keys."""
+    columns = (table[name].to_numpy() for name in ("simhash", "sketch_low", "sketch_high", "grams"))
+    return Rows(*columns)
+
+
+def _nodes(place: np.ndarray, sketch: np.ndarray, parent: np.ndarray) -> pa.Table:
+    root = roots(parent)
+    several = np.bincount(root, minlength=len(root))[root] > 1
+    columns = {"place": place[several], "root": place[root[several]], "sketch": sketch[several]}
+    return pa.table(columns, schema=NODES)
+
+
+def _merge(nodes: pa.Table, more: pa.Table) -> pa.Table:
+    """One forest of two: a place occurs once, with the smallest place of its group."""
+    both = pa.concat_tables([nodes, more])
+    place, first, number = np.unique(both["place"].to_numpy(), return_index=True, return_inverse=True)
+    root = groups_of(len(place), number, np.searchsorted(place, both["root"].to_numpy()))
+    return pa.table(
+        {"place": place, "root": place[root], "sketch": both["sketch"].to_numpy()[first]}, schema=NODES
+    )
 
 
 def group_candidates(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """Groups of documents that edges connect, dealt to verification tasks; groups of published documents only go."""
-    files = Files(part.store, task["folder"])
-    tables = [files.read_table(FileEntry.model_validate(entry)) for entry in task["edges"]]
-    a, b = (np.concatenate([np.zeros(0, np.uint64), *(t[c].to_numpy() for t in tables)]) for c in ("a", "b"))
-    nodes = np.unique(np.concatenate([a, b]))
-    roots = groups_of(len(nodes), np.searchsorted(nodes, a), np.searchsorted(nodes, b))
-    has_new = np.zeros(len(nodes), bool)
-    has_new[roots[source_of(nodes) >= task["first_new"]]] = True
-    wanted = has_new[roots]
-    nodes, roots = nodes[wanted], roots[wanted]
-    names, group = np.unique(roots, return_inverse=True)
-    sizes = np.bincount(group, minlength=len(names))
-    # whole groups fill tasks in order; a task ends when it has enough documents
-    before = np.cumsum(sizes) - sizes
-    owner = np.unique(before // part.config.verify_documents, return_inverse=True)[1]
-    table = pa.table({"place": nodes, "group": group, "task": owner[group]})
-    sources = source_of(nodes)
-    runs = {int(n): table.filter(pa.array(sources == n)) for n in np.unique(sources)}
-    put_runs(part, "groups.runs", runs)
+    """Groups of documents that any slot connects, dealt to verification tasks.
+
+    Groups of published documents only go. A group larger than a verification task is cut into pieces of documents
+    with near sketches, which do not meet the other pieces.
+    """
+    files, most = Files(part.store, task["folder"]), part.config.verify_documents
+    merged = NODES.empty_table()
+    for entry in task["nodes"]:
+        merged = _merge(merged, files.read_table(FileEntry.model_validate(entry)))
+    place, root, sketch = (column.to_numpy() for column in merged.columns)
+    new = np.unique(root[source_of(place) >= task["first_new"]])
+    wanted = np.isin(root, new)
+    place, root, sketch = place[wanted], root[wanted], sketch[wanted]
+    order = np.lexsort((place, sketch, root))
+    place, root = place[order], root[order]
+    fresh = np.flatnonzero(np.diff(root, prepend=~root[:1]))
+    sizes = np.diff(np.append(fresh, len(root)))
+    rank = np.arange(len(root)) - np.repeat(fresh, sizes)
+    # a document's piece: where its group begins, and how many times ``most`` documents of it come before
+    piece = np.repeat(fresh, sizes) + rank // most * most
+    names, group = np.unique(piece, return_inverse=True)
+    pieces = np.bincount(group, minlength=len(names))
+    # whole pieces fill tasks in order; a task ends when it has enough documents
+    owner = np.unique((np.cumsum(pieces) - pieces) // most, return_inverse=True)[1]
+    table = pa.table({"place": place, "group": group, "task": owner[group]}).sort_by("place")
+    sources = source_of(table["place"].to_numpy())
+    put_runs(part, "groups.runs", _split(table, sources, 0))
     return {
-        "sources": [int(n) for n in np.unique(sources)],
+        "sources": np.unique(sources).tolist(),
         "tasks": int(owner.max()) + 1 if len(owner) else 0,
-        "documents": len(nodes),
-        "groups": len(names),
+        "documents": len(place),
+        "groups": len(fresh),
         "largest": int(sizes.max()) if len(sizes) else 0,
+        "cut": int((sizes > most).sum()),
     }
 
 
 def fetch_texts(task: dict[str, Any], part: PartWriter) -> None:
     """Texts and keys of one source's candidates, by verification task: each shard is read once."""
     files, number = Files(part.store, task["folder"]), task["source"]
-    members = read_runs(files, [task["groups"]], number)
+    members = read_run(files, task["groups"], number)
     assert members is not None  # only sources with candidates get a task
     rows = row_of(members["place"].to_numpy())
     keys = files.read_table(FileEntry.model_validate(task["keys"]))
-    at = np.searchsorted(keys["row"].to_numpy(), rows)
-    keys = keys.take(pa.array(at)).select(["quality", "doc_high", "doc_low", "simhash"])
+    keys = keys.take(pa.array(np.searchsorted(keys["row"].to_numpy(), rows))).select(KEYS)
     text = all_sources(part.inputs)[number].documents(["text"], rows)["text"]
     for name, column in [*zip(keys.column_names, keys.columns, strict=True), ("text", text)]:
         members = members.append_column(name, column)
-    owner = members["task"].to_numpy()
-    runs = {int(t): members.filter(pa.array(owner == t)) for t in np.unique(owner)}
-    put_runs(part, f"texts/{number:06d}.runs", runs)
+    put_runs(part, f"texts/{number:06d}.runs", _split(members, members["task"].to_numpy(), 0), "zstd")
+
+
+KEYS = ["quality", "doc_high", "doc_low", "simhash", "sketch_low", "sketch_high", "grams", "bands"]
 
 
 def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
@@ -113,20 +211,20 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     files, config = Files(part.store, task["folder"]), part.config
     members = read_runs(files, task["texts"], task["number"])
     assert members is not None  # every task was dealt a group
-    place, group, _, quality, doc_high, doc_low, simhash = (
-        column.to_numpy() for column in members.columns[:7]
+    place, group, quality, doc_high, doc_low = (
+        members[name].to_numpy() for name in ("place", "group", "quality", "doc_high", "doc_low")
     )
     order = keeper_order(place, quality, doc_high, doc_low, task["first_new"])
     order = order[np.argsort(group[order], kind="stable")]
+    members = members.take(pa.array(order))
     found = decide(
         group[order],
         source_of(place[order]) < task["first_new"],
-        simhash[order],
-        text_grams(
-            members["text"].take(pa.array(order)), config.verify_ideograph_gram, config.verify_word_gram
-        ),
+        rows_of(members),
+        band_keys(members)[:, : BANDS if config.minhash else 0],
+        text_grams(members["text"], config),
         hamming=config.hamming,
-        similarity=config.similarity,
+        likeness=(config.similarity, least_agreement(config.similarity)),
         max_candidates=config.max_candidates,
         max_cluster=config.max_cluster,
     )
@@ -140,15 +238,18 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
         found.distance[gone],
         found.similarity[gone],
     )
-    part.put_table(f"decisions/near-{task['number']:05d}.parquet", decisions, "decisions", temporary=True)
+    per_bucket = bucket_size(len(all_sources(part.inputs)))
+    put_decisions(part, f"decisions/near-{task['number']:05d}.runs", decisions, per_bucket)
     names = ("candidate_pairs", "verified_pairs", "stopped_by_max_candidates", "clusters_at_max")
     return {**dict(zip(names, found.counts.tolist(), strict=True)), "removed": len(gone)}
 
 
-def text_grams(
-    texts: pa.ChunkedArray | pa.Array, ideograph_gram: int, word_gram: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets, sorted n-gram hashes) of each text, with the n-gram length that fits its script."""
-    tokens = words(*text_buffers(texts), classes())
-    ideographs = mostly_ideographs(tokens.offsets, tokens.ideograph)
-    return gram_sets(tokens.offsets, tokens.hash, np.where(ideographs, ideograph_gram, word_gram))
+def text_grams(texts: pa.ChunkedArray, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets int64[n + 1], sorted n-gram hashes uint64[]) of each text, with n-grams that fit its script."""
+    offsets, grams = [np.zeros(1, np.int64)], [np.zeros(0, np.uint64)]
+    for batch in text_batches(texts):
+        tokens = words(*text_buffers(batch), classes())
+        found, hashes = gram_sets(tokens.offsets, tokens.hash, verified_grams(tokens, config))
+        offsets.append(found[1:] + offsets[-1][-1])
+        grams.append(hashes)
+    return np.concatenate(offsets), np.concatenate(grams)

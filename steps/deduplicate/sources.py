@@ -22,6 +22,7 @@ from steps.deduplicate.keys import QUALITY, document_keys, settings_digest
 
 ROW_BITS = np.uint64(40)
 INDEX = "dedup_index"
+MOST_BUCKETS = 256  # of sources, by which decisions are exchanged: metadata grows with this, not with sources
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ def source_of(place: np.ndarray) -> np.ndarray:
 def row_of(place: np.ndarray) -> np.ndarray:
     """int64[n]: the row of each place."""
     return (place & ((np.uint64(1) << ROW_BITS) - np.uint64(1))).astype(np.int64)
+
+
+def bucket_size(sources: int) -> int:
+    """Sources whose decisions go together."""
+    return max(1, -(-sources // MOST_BUCKETS))
 
 
 def keeper_order(

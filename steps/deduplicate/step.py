@@ -9,10 +9,19 @@ from steps.core.parts import PartResult
 from steps.core.step import Input, Step, StepContext
 from steps.deduplicate.config import Config
 from steps.deduplicate.decide import STAGES, check_wipe_out, collect, write_shard
+from steps.deduplicate.exchange import index_runs
 from steps.deduplicate.match import find_equal, write_keys
-from steps.deduplicate.near import fetch_texts, find_pairs, group_candidates, table_tasks, verify
+from steps.deduplicate.near import (
+    fetch_texts,
+    find_pairs,
+    group_candidates,
+    map_tasks,
+    slots,
+    verify,
+    write_near_keys,
+)
 from steps.deduplicate.page import report
-from steps.deduplicate.sources import all_sources
+from steps.deduplicate.sources import all_sources, bucket_size
 
 Entries = list[dict[str, Any]]
 
@@ -26,16 +35,16 @@ def run(ctx: StepContext) -> None:
     keyed = ctx.map("keys", write_keys, [{"source": s.number, "partitions": partitions} for s in sources])
     ctx.set("published_documents", sum(p.result["documents"] for p in keyed[:first_new]))
     common = {"folder": ctx.folder, "first_new": first_new}
-    decisions: dict[str, Entries] = {}
+    decisions: dict[str, dict[str, Any]] = {}
     for kind in ("url", "text"):
-        removed = [entry for found in decisions.values() for entry in found]
-        runs = temporary(keyed, f"{kind}/")
+        removed = list(decisions.values())
+        runs = indexed(ctx, f"{kind}-keys", temporary(keyed, f"{kind}/"))
         tasks = [
             {**common, "kind": kind, "partition": p, "runs": runs, "removed": removed}
             for p in range(partitions)
         ]
         parts = ctx.map(kind, find_equal, tasks, unit="partitions")
-        decisions[kind] = temporary(parts, "decisions/")
+        decisions[kind] = indexed(ctx, f"{kind}-decisions", temporary(parts, "decisions/"))
         ctx.set(f"{kind}_duplicates", sum(p.result["removed"] for p in parts))
         if kind == "url":
             ctx.set(
@@ -43,16 +52,13 @@ def run(ctx: StepContext) -> None:
             )
     keys = temporary(keyed, "keys/")
     near = sum(p.result["near"] for p in keyed)
-    decisions["near"] = find_near(ctx, common, keys, near, decisions["url"] + decisions["text"])
-    collected = ctx.part(
-        "collect", collect, {"folder": ctx.folder, "decisions": {k: decisions[k] for k in STAGES}}
-    )
-    entry = collected.temporary[0].model_dump()
+    decisions["near"] = find_near(ctx, common, keys, near, list(decisions.values()))
+    decided = decisions_by_source(ctx, decisions, len(sources))
     written = ctx.map(
         "masks",
         write_shard,
         [
-            {"folder": ctx.folder, "source": s.number, "keys": keys[s.number], "decisions": entry}
+            {"folder": ctx.folder, "source": s.number, "keys": keys[s.number], "decisions": decided[s.number]}
             for s in sources[first_new:]
         ],
     )
@@ -73,16 +79,43 @@ def temporary(parts: Sequence[PartResult], prefix: str) -> Entries:
     return [file.model_dump() for part in parts for file in part.temporary if file.key.startswith(prefix)]
 
 
+def indexed(ctx: StepContext, phase: str, entries: Entries) -> dict[str, Any]:
+    """One entry for many run files."""
+    task = {"key": f"index/{phase}.runs", "entries": entries}
+    return ctx.part(f"{phase}-index", index_runs, task).temporary[0].model_dump()
+
+
+def decisions_by_source(ctx: StepContext, decisions: dict[str, dict[str, Any]], sources: int) -> Entries:
+    """For each source, the run file that holds its decisions."""
+    size = bucket_size(sources)
+    tasks = [
+        {"folder": ctx.folder, "bucket": b, "decisions": {k: decisions[k] for k in STAGES}}
+        for b in range(-(-sources // size))
+    ]
+    collected = ctx.map("collect", collect, tasks, unit="buckets")
+    return [collected[number // size].temporary[0].model_dump() for number in range(sources)]
+
+
 def find_near(
     ctx: StepContext, common: dict[str, Any], keys: Entries, documents: int, removed: Entries
-) -> Entries:
-    """The near stage: groups from fingerprints, texts of the groups, decisions."""
+) -> dict[str, Any]:
+    """The near stage: candidate pairs from keys, groups, texts of the groups, decisions."""
+    config = ctx.config
+    partitions = max(1, -(-documents // config.partition_documents))
+    task = {**common, "documents": documents, "partitions": partitions}
+    rows = [entry["rows"] for entry in keys]
+    mapped = [
+        {**task, "number": n, "sources": sources, "keys": [keys[s] for s in sources], "removed": removed}
+        for n, sources in enumerate(map_tasks(rows, config.partition_documents))
+    ]
+    written = ctx.map("near-keys", write_near_keys, mapped, unit="groups of shards")
+    runs = indexed(ctx, "near-keys", temporary(written, "near/"))
     tables = [
-        {**common, **task, "number": n, "documents": documents, "keys": keys, "removed": removed}
-        for n, task in enumerate(table_tasks(documents, ctx.config.hamming, ctx.config.partition_documents))
+        {**task, "number": n, "slot": n // partitions, "partition": n % partitions, "runs": runs}
+        for n in range(slots(config) * partitions)
     ]
     paired = ctx.map("pairs", find_pairs, tables, unit="tables")
-    grouped = ctx.part("groups", group_candidates, {**common, "edges": temporary(paired, "edges/")})
+    grouped = ctx.part("groups", group_candidates, {**common, "nodes": temporary(paired, "nodes/")})
     groups = grouped.temporary[0].model_dump()
     found = grouped.result
     texts = ctx.map(
@@ -90,11 +123,11 @@ def find_near(
         fetch_texts,
         [{"folder": ctx.folder, "source": n, "keys": keys[n], "groups": groups} for n in found["sources"]],
     )
-    entries = temporary(texts, "texts/")
+    index = indexed(ctx, "texts", temporary(texts, "texts/"))
     verified = ctx.map(
         "verify",
         verify,
-        [{**common, "number": n, "texts": entries} for n in range(found["tasks"])],
+        [{**common, "number": n, "texts": index} for n in range(found["tasks"])],
         unit="groups",
     )
     totals: dict[str, int] = {}
@@ -105,15 +138,17 @@ def find_near(
     ctx.set(
         "near",
         {
-            "fingerprints": documents,
+            "fingerprints": sum(part.result for part in written),
             "compared_pairs": sum(part.result["compared"] for part in paired),
+            "beyond_band_group": sum(part.result["beyond"] for part in paired),
             "candidate_documents": found["documents"],
             "candidate_groups": found["groups"],
             "largest_group": found["largest"],
+            "groups_cut": found["cut"],
             **totals,
         },
     )
-    return temporary(verified, "decisions/")
+    return indexed(ctx, "near-decisions", temporary(verified, "decisions/"))
 
 
 def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
@@ -138,7 +173,7 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("index", optional=True, many=True)),

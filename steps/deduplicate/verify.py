@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from steps.deduplicate.candidates import Rows
 from steps.text.hashing import jaccard, popcount
 from steps.text.jit import njit
+from steps.text.minhash import alike
 
 
 class Decisions(NamedTuple):
     """match int64[n] (index of the kept document, -1: kept), distance int64[n], similarity float64[n], and
-    (pairs within the bound, pairs verified, documents stopped by max_candidates, keepers stopped by max_cluster)."""
+    (candidate pairs, pairs verified, documents stopped by max_candidates, keepers stopped by max_cluster)."""
 
     match: np.ndarray
     distance: np.ndarray
@@ -21,14 +23,41 @@ class Decisions(NamedTuple):
 
 
 @njit
+def _share_band(bands, i, j):
+    band = 0
+    while band < bands.shape[1] and bands[i, band] != bands[j, band]:
+        band += 1
+    return band < bands.shape[1]
+
+
+@njit
+def _candidates(i, kept, many, absorbed, cluster, rows, bands, hamming, likeness, near, far):
+    """Kept documents that document i may repeat, into ``near``, their Hamming distances into ``far``; how many."""
+    fingerprint, low, high, size = rows
+    found = 0
+    for k in range(many):
+        j = kept[k]
+        if absorbed[j] >= cluster:
+            continue
+        distance = popcount(fingerprint[i] ^ fingerprint[j])
+        if not alike(low[i], high[i], size[i], low[j], high[j], size[j], likeness[0], likeness[1]):
+            continue
+        if distance <= hamming or _share_band(bands, i, j):
+            near[found], far[found] = j, distance
+            found += 1
+    return found
+
+
+@njit
 def _decide(
     group,
     published,
-    fingerprints,
+    rows,
+    bands,
     gram_offsets,
     grams,
     hamming,
-    threshold,
+    likeness,
     most,
     cluster,
     match,
@@ -44,21 +73,15 @@ def _decide(
         if i > first and group[i] != group[i - 1]:
             many, first = 0, i
         if not published[i]:
-            found = 0
-            for k in range(many):
-                distance = popcount(fingerprints[i] ^ fingerprints[kept[k]])
-                if distance <= hamming and absorbed[kept[k]] < cluster:
-                    near[found], far[found] = kept[k], distance
-                    found += 1
+            found = _candidates(i, kept, many, absorbed, cluster, rows, bands, hamming, likeness, near, far)
             counts[0] += found
             tried = 0
-            for distance in range(hamming + 1):
-                for k in range(found):
-                    if far[k] == distance and tried < most and match[i] < 0:
-                        tried += 1
-                        similarity = jaccard(gram_offsets, grams, i, near[k], threshold)
-                        if similarity >= threshold:
-                            match[i], dist[i], sim[i] = near[k], distance, similarity
+            for k in np.argsort(far[:found], kind="mergesort")[:most]:
+                tried += 1
+                similarity = jaccard(gram_offsets, grams, i, near[k], likeness[0])
+                if similarity >= likeness[0]:
+                    match[i], dist[i], sim[i] = near[k], far[k], similarity
+                    break
             counts[1] += tried
             if match[i] >= 0:
                 absorbed[match[i]] += 1
@@ -74,22 +97,25 @@ def _decide(
 def decide(
     group: np.ndarray,
     published: np.ndarray,
-    fingerprints: np.ndarray,
+    rows: Rows,
+    bands: np.ndarray,
     grams: tuple[np.ndarray, np.ndarray],
     *,
     hamming: int,
-    similarity: float,
+    likeness: tuple[float, int],
     max_candidates: int,
     max_cluster: int,
 ) -> Decisions:
     """Near duplicates among documents sorted by group and, within it, in keeper order.
 
-    A document goes if a document that stays, before it in its group, has a fingerprint within ``hamming`` bits and
-    n-gram sets (``grams``: offsets, sorted hashes) of Jaccard similarity ``similarity`` or more. It is compared with
-    the nearest ``max_candidates``, by distance, then keeper order; the first that passes is its match.
-    ``published`` documents always stay. A document that took ``max_cluster`` others takes no more.
+    A document goes if a document that stays, before it in its group, has a fingerprint within ``hamming`` bits or a
+    band key (``bands`` uint32[n, any]) in common, and n-gram sets (``grams``: offsets, sorted hashes) of Jaccard
+    similarity ``likeness[0]`` or more. Pairs that are not `alike` by their sketches (``likeness``: similarity,
+    agreement) are left out unread. It is compared with the nearest ``max_candidates``, by Hamming distance, then
+    keeper order; the first that passes is its match. ``published`` documents always stay. A document that took
+    ``max_cluster`` others takes no more.
     """
     n = len(group)
     result = Decisions(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.zeros(4, np.int64))
-    _decide(group, published, fingerprints, *grams, hamming, similarity, max_candidates, max_cluster, *result)
+    _decide(group, published, rows, bands, *grams, hamming, likeness, max_candidates, max_cluster, *result)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -56,9 +57,14 @@ def near_duplicates(
     order: Sequence[int],
     settings: Settings,
     fingerprints: list[tuple[int, int]] | None = None,
+    bands: Sequence[Sequence[int]] | None = None,
 ) -> dict[int, tuple[int, int, float]]:
-    """{removed: (kept match, distance, similarity)}: every document against every kept one before it."""
+    """{removed: (kept match, distance, similarity)}: every document against every kept one before it.
+
+    A pair is compared if it is within the Hamming bound or has an equal number at one place of ``bands``.
+    """
     fingerprints = fingerprints or [simhash(text, settings) for text in texts]
+    bands = bands or [()] * len(texts)
     sets = [set(map(tuple, _token_grams(text, settings.verify_gram))) for text in texts]
     kept: list[int] = []
     absorbed = dict.fromkeys(order, 0)
@@ -68,7 +74,10 @@ def near_duplicates(
             continue
         near = [(bin(fingerprints[i][0] ^ fingerprints[k][0]).count("1"), at, k) for at, k in enumerate(kept)]
         near = [
-            (d, at, k) for d, at, k in near if d <= settings.hamming and absorbed[k] < settings.max_cluster
+            (d, at, k)
+            for d, at, k in near
+            if absorbed[k] < settings.max_cluster
+            and (d <= settings.hamming or any(map(operator.eq, bands[i], bands[k])))
         ]
         for distance, _, k in sorted(near)[: settings.max_candidates]:
             similarity = len(sets[i] & sets[k]) / len(sets[i] | sets[k])

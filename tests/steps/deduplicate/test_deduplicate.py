@@ -7,12 +7,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import DataError
 from steps.core.step import Outcome, run_step
+from steps.text.hashing import words
+from steps.text.minhash import min_hash
+from steps.text.segment import text_buffers
+from steps.text.unicode_tables import classes
 from tests.steps.deduplicate.oracle import Settings, near_duplicates, simhash
 from tests.steps.documents import make_corpus
 
@@ -79,14 +85,25 @@ def related_texts(seed: int, originals: int) -> list[dict[str, Any]]:
     return [record(r["text"], rng.getrandbits(100), language=r["language"]) for r in distinct]
 
 
+def band_keys(texts: list[str]) -> list[list[int]]:
+    """MinHash band keys of each text's bigrams; tests/steps/text compare the kernel with plain Python."""
+    tokens = words(*text_buffers(pa.array(texts, pa.large_string())), classes())
+    keys, _, _ = min_hash(tokens.offsets, tokens.hash, np.full(len(texts), 2))
+    return keys.tolist()
+
+
 def expect_oracle(
-    outcome: Outcome, shards: list[list[dict[str, Any]]], settings: Settings, cache: list
+    outcome: Outcome,
+    shards: list[list[dict[str, Any]]],
+    settings: Settings,
+    cache: list,
+    minhash: bool = True,
 ) -> int:
     """Masks and ledger equal the oracle's; returns how many documents it removed."""
     places = [(s, r) for s, shard in enumerate(shards) for r in range(len(shard))]
     texts = [shards[s][r]["text"] for s, r in places]
     order = sorted(range(len(places)), key=lambda i: shards[places[i][0]][places[i][1]]["doc_id"])
-    expected = near_duplicates(texts, order, settings, cache)
+    expected = near_duplicates(texts, order, settings, cache, band_keys(texts) if minhash else None)
     assert kept(outcome) == {place for i, place in enumerate(places) if i not in expected}
     sha = [shard.sha256 for shard in Corpus.open(outcome.artifact).shards]
     found = {(row["shard"], row["row"]): row for row in ledger(outcome)}
@@ -104,8 +121,10 @@ def expect_oracle(
     return len(expected)
 
 
-@pytest.mark.parametrize("hamming", range(11))
-def test_near_duplicates_equal_all_pairs_on_synthetic_texts(tmp_path: Path, hamming: int) -> None:
+@pytest.mark.parametrize(("hamming", "minhash"), [*((k, False) for k in range(11)), (0, True), (6, True)])
+def test_near_duplicates_equal_all_pairs_on_synthetic_texts(
+    tmp_path: Path, hamming: int, minhash: bool
+) -> None:
     records = related_texts(hamming, 120)
     shards = [records[i::3] for i in range(3)]
     corpus = make_corpus(tmp_path, shards)
@@ -116,12 +135,14 @@ def test_near_duplicates_equal_all_pairs_on_synthetic_texts(tmp_path: Path, hamm
         corpus,
         hamming=hamming,
         similarity=0.6,
-        verify_documents=20,
+        verify_documents=60,
         partition_documents=90,
         short_characters=0,
+        minhash=minhash,
     )
-    removed = expect_oracle(outcome, shards, settings, cache)
-    assert removed > (0 if hamming == 0 else 10)
+    removed = expect_oracle(outcome, shards, settings, cache, minhash)
+    assert removed > (0 if hamming == 0 and not minhash else 10)
+    assert outcome.facts["near"]["groups_cut"] == 0
 
 
 def test_caps_hold_as_in_the_oracle(tmp_path: Path) -> None:
@@ -132,7 +153,7 @@ def test_caps_hold_as_in_the_oracle(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path, shards)
     settings = Settings(10, 0.7, max_candidates=2, max_cluster=7)
     cache = [simhash(r["text"], settings) for shard in shards for r in shard]
-    outcome = deduplicate(tmp_path, corpus, similarity=0.7, max_candidates=2, max_cluster=7)
+    outcome = deduplicate(tmp_path, corpus, hamming=10, similarity=0.7, max_candidates=2, max_cluster=7)
     removed = expect_oracle(outcome, shards, settings, cache)
     assert removed == 35  # five keepers, seven copies each
     assert outcome.facts["near"]["clusters_at_max"] == 5
@@ -150,12 +171,16 @@ def test_near_duplicates_equal_all_pairs_on_real_articles(
         texts.append(" ".join([*copy, copy[0]]))
     records = [record(text, rng.getrandbits(100)) for text in texts]
     shards = [records[i::4] for i in range(4)]
-    outcome = deduplicate(tmp_path, make_corpus(tmp_path, shards), hamming=hamming)
+    outcome = deduplicate(
+        tmp_path, make_corpus(tmp_path, shards), hamming=hamming, similarity=0.8, minhash=False
+    )
     settings = Settings(hamming, 0.8)
     exact = {(row["shard"], row["row"]) for row in ledger(outcome) if row["rule"] == "exact_duplicate"}
     assert not exact
     assert (
-        expect_oracle(outcome, shards, settings, [simhash(r["text"], settings) for s in shards for r in s])
+        expect_oracle(
+            outcome, shards, settings, [simhash(r["text"], settings) for s in shards for r in s], False
+        )
         > 5
     )
 
@@ -250,7 +275,7 @@ def test_similarity_is_not_transitive(tmp_path: Path) -> None:
     c = b[:100] + sentence(rng, "zh", 60) + b[160:]
     texts = [text_of(t, "zh") for t in (a, b, c)]
     corpus = make_corpus(tmp_path, [[record(text, i, language="zh") for i, text in enumerate(texts)]])
-    outcome = deduplicate(tmp_path, corpus, hamming=12, similarity=0.7)
+    outcome = deduplicate(tmp_path, corpus, hamming=12, similarity=0.7, minhash=False)
     rows = {row["row"]: row["match_row"] for row in ledger(outcome)}
     fingerprints = [simhash(t, Settings(12, 0.7)) for t in texts]
     assert rows == {

@@ -8,10 +8,20 @@ import pytest
 
 from steps.core.errors import DataError
 from steps.deduplicate import bloom
-from steps.deduplicate.candidates import block_masks, choose_masks, connected
+from steps.deduplicate.candidates import (
+    BAND_GROUP,
+    Rows,
+    block_bounds,
+    choose_blocks,
+    connect,
+    connect_bands,
+    partition_of,
+    roots,
+)
 from steps.deduplicate.config import Config
 from steps.deduplicate.keys import canonical_urls, doc_id_text, parse_doc_ids
 from steps.deduplicate.match import equal_keys
+from steps.deduplicate.near import map_tasks
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,23 @@ def test_equal_keys_keeps_the_first_in_order() -> None:
     assert sorted(zip(removed.tolist(), match.tolist(), strict=True)) == [(0, 2), (1, 4)]
 
 
-@pytest.mark.parametrize("hamming", range(9))
+def components(values: np.ndarray, hamming: int, partitions: int = 1) -> tuple[list[int], int]:
+    """(the smallest member of each row's group, pairs compared), over all tables and partitions."""
+    rows = Rows(values, values, values, np.ones(len(values), np.int64))
+    bounds = block_bounds(choose_blocks(len(values), hamming))
+    parent, compared = np.arange(len(values)), 0
+    for block in range(hamming + 1):
+        owner = partition_of(values, bounds, block, partitions)
+        for partition in range(partitions):
+            members = np.flatnonzero(owner == partition)
+            compared += connect(values[members], members, block, bounds, hamming, rows, ANY, parent)
+    return roots(parent).tolist(), compared
+
+
+ANY = (0.0, 0)  # every pair is alike
+
+
+@pytest.mark.parametrize("hamming", range(13))
 def test_tables_connect_exactly_what_all_pairs_connect(hamming: int) -> None:
     rng = np.random.default_rng(hamming)
     base = rng.integers(0, 2**64, 300, np.uint64)
@@ -91,12 +117,54 @@ def test_tables_connect_exactly_what_all_pairs_connect(hamming: int) -> None:
             values.append(value ^ np.uint64(sum(1 << int(b) for b in bits)))
     values = rng.permutation(np.array(values, np.uint64))
     expected = _components_by_all_pairs(values, hamming)
-    for blocks in (hamming + 1, hamming + 2, hamming + 3):
-        found, _ = connected(values, block_masks(blocks, hamming), 0, 1, hamming)
-        assert found.tolist() == expected
-    split = [connected(values, choose_masks(len(values), hamming), p, 3, hamming)[0] for p in range(3)]
-    edges = {(i, int(g)) for groups in split for i, g in enumerate(groups)}
-    assert _components(len(values), edges) == expected
+    for partitions in (1, 3):
+        found, compared = components(values, hamming, partitions)
+        assert found == expected
+    assert compared < len(values) ** 2 / 2
+
+
+@pytest.mark.parametrize(("hamming", "bits"), [(0, 12), (3, 14), (3, 40), (6, 24), (8, 30)])
+def test_large_groups_are_cut_anew_and_still_miss_no_pair(hamming: int, bits: int) -> None:
+    """Fingerprints that agree in most bits: every table puts nearly all of them into one group."""
+    rng = np.random.default_rng(bits)
+    places = rng.permutation(64)[:bits]
+    values = np.full(3000, rng.integers(0, 2**64, dtype=np.uint64))
+    for place in places:
+        values ^= rng.integers(0, 2, 3000).astype(np.uint64) << np.uint64(place)
+    found, compared = components(values, hamming)
+    assert found == _components_by_all_pairs(values, hamming)
+    if bits >= 24:
+        assert compared < 20 * len(values) ** 2 / 2
+
+
+def test_copies_cost_a_comparison_each_not_one_per_pair() -> None:
+    rng = np.random.default_rng(5)
+    values = np.full(20_000, rng.integers(0, 2**64, dtype=np.uint64))
+    for _ in range(2):
+        values ^= np.uint64(1) << rng.integers(0, 64, len(values)).astype(np.uint64)
+    found, compared = components(values, 4)
+    assert set(found) == {0}
+    assert compared < 10 * len(values)
+
+
+def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_large() -> None:
+    rng = np.random.default_rng(7)
+    keys = rng.integers(0, 40, 500).astype(np.uint32)
+    sketch = rng.integers(0, 2, 500).astype(np.uint64) * np.uint64(2**64 - 1)  # two kinds of text
+    rows = Rows(sketch, sketch, sketch, np.full(500, 100))
+    parent = np.arange(500)
+    compared, beyond = connect_bands(keys, rows, (0.7, 30), parent)
+    expected = [
+        int(np.flatnonzero((keys == k) & (sketch == s))[0]) for k, s in zip(keys, sketch, strict=True)
+    ]
+    assert roots(parent).tolist() == expected
+    assert (compared > 0, beyond) == (True, 0)
+    many = np.zeros(BAND_GROUP + 10, np.uint32)
+    same = np.zeros(len(many), np.uint64)
+    parent = np.arange(len(many))
+    _, beyond = connect_bands(many, Rows(same, same, same, np.ones(len(many), np.int64)), ANY, parent)
+    assert beyond == len(many)
+    assert len(np.unique(roots(parent))) == 2
 
 
 def _components_by_all_pairs(values: np.ndarray, hamming: int) -> list[int]:
@@ -120,7 +188,15 @@ def _components(n: int, edges: set[tuple[int, int]]) -> list[int]:
 
 
 def test_a_larger_corpus_gets_tables_with_longer_keys() -> None:
-    def key_bits(documents: int) -> int:
-        return min(bin(int(mask)).count("1") for mask in choose_masks(documents, 3))
+    def key_bits(documents: int) -> float:
+        blocks = choose_blocks(documents, 6)
+        return 64 * (blocks - 6) / blocks
 
-    assert key_bits(1_000) <= key_bits(1_000_000) < key_bits(100_000_000)
+    assert key_bits(1_000) <= key_bits(1_000_000) < key_bits(1_000_000_000)
+
+
+def test_map_tasks_cover_all_sources_in_order_and_no_more_documents_than_their_share() -> None:
+    rows = [10, 0, 500, 3, 90, 40, 40]
+    tasks = map_tasks(rows, 800)
+    assert [source for task in tasks for source in task] == list(range(7))
+    assert [sum(rows[source] for source in task) for task in tasks] == [510, 93, 80]
