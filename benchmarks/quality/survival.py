@@ -47,16 +47,16 @@ def sample(name: str, limit: int) -> Records:
 
 def main(limit: int = 400, root: str = "") -> None:
     """Print the table."""
+    dropped = {name: Counter[str]() for name in SETS}
+    edited = {name: Counter[str]() for name in SETS}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(root or scratch)
         folder.mkdir(parents=True, exist_ok=True)
         prepared, filtered = clean(folder, ingest(folder, {name: sample(name, limit) for name in SETS}))
+        for outcome in (prepared, filtered):
+            for entry in ledger(outcome.artifact):
+                (edited if entry["action"] == "edited" else dropped)[entry["source"]][entry["rule"]] += 1
     rows: list[list[Any]] = []
-    dropped = {name: Counter[str]() for name in SETS}
-    edited = {name: Counter[str]() for name in SETS}
-    for outcome in (prepared, filtered):
-        for entry in ledger(outcome.artifact):
-            (edited if entry["action"] == "edited" else dropped)[entry["source"]][entry["rule"]] += 1
     for name in SETS:
         before = tally(prepared.counts.groups, name, "input")
         after = tally(filtered.counts.groups, name, "kept")

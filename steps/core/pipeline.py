@@ -53,12 +53,13 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
         Stage("preprocess", {"corpus": "ingest"}),
         _language_model("zh"),
         _language_model("en"),
+        Stage("classifier", {"corpus": "preprocess"}),  # trains where the recipe has a labelled source
     ),
     "data_factory": (
         Stage("ingest", {"source": "run:source"}),
         Stage("preprocess", {"corpus": "ingest"}),
         Stage("score", {"corpus": "preprocess", "language_models": "run:language_models"}),
-        Stage("filter", {"corpus": "score"}),
+        Stage("filter", {"corpus": "score", "classifiers": "run:classifiers"}),
         Stage("deduplicate", {"corpus": "filter", "index": "run:dedup_index"}),
         Stage("evaluate", {"corpus": "deduplicate", "language_models": "run:language_models"}),
         Stage("review", {"sample": "evaluate"}),
