@@ -20,7 +20,7 @@ from steps.deduplicate.near import (
     verify,
     write_near_keys,
 )
-from steps.deduplicate.page import report
+from steps.deduplicate.report import report
 from steps.deduplicate.sources import all_sources, bucket_size
 
 Entries = list[dict[str, Any]]

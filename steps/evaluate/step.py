@@ -26,7 +26,7 @@ from steps.core.verdict import SampleFacts, Stratum
 from steps.evaluate import metrics
 from steps.evaluate.config import Config
 from steps.evaluate.detectors import Finding, read_batch
-from steps.evaluate.page import report
+from steps.evaluate.report import report
 from steps.evaluate.sampling import allocate, host_shares, row_keys, sample_seed
 from steps.evaluate.seeding import INJECTIONS, inject
 

@@ -15,7 +15,7 @@ from steps.core.verdict import SampleFacts, Verdict
 from steps.core.verification import SIGNATURE_FILE, VERDICT_FILE, load_sample, recompute, sign_verdict
 from steps.gate.config import Config
 from steps.gate.explain import explain
-from steps.gate.page import page
+from steps.gate.report import page
 
 LOOKS = "looks"
 

@@ -14,8 +14,8 @@ from steps.core.parts import PartWriter
 from steps.core.source import OBJECTS_FILE, SourceListing, SourceObject, fetch_object, fetch_piece
 from steps.core.step import Input, Step, StepContext
 from steps.ingest.config import Config
-from steps.ingest.page import report
 from steps.ingest.protocol import Request
+from steps.ingest.report import report
 from steps.ingest.sandbox import ReaderDied, hide_environment, read_outcomes, reader
 from steps.ingest.shards import SHARDS_PER_TASK, Shards
 

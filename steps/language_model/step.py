@@ -19,7 +19,7 @@ from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.language_model.config import Config
-from steps.language_model.page import report
+from steps.language_model.report import report
 from steps.language_model.train import encode_lines, find_lmplz, train_ngrams, train_pieces
 from steps.text.scorer_text import NORMALISATION, normalise_lines
 

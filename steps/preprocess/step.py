@@ -16,7 +16,7 @@ from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext
 from steps.preprocess.config import Config
 from steps.preprocess.kernels import COUNT_COLUMNS, Prepared, guess_languages, prepare
-from steps.preprocess.page import report
+from steps.preprocess.report import report
 from steps.text.language import Guess, model_digest
 
 BATCH = 512  # documents that are classified together

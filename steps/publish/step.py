@@ -19,7 +19,7 @@ from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict
 from steps.core.verification import verify, verify_corpus
 from steps.publish.config import Config
-from steps.publish.page import report
+from steps.publish.report import report
 
 CORPORA, DEDUP_INDEX = "corpora", "dedup_index"
 REASON = "takedown"
