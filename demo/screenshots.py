@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the demo's Airflow graph and MLflow comparison, for the docs.
+"""`make screenshots`: pictures of the demo's Airflow graph, MLflow comparison and a report page, for the docs.
 
 Needs a finished `make demo` whose services are up, and Debian's chromium (or $CHROMIUM).
 """
@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import urllib.parse
 from pathlib import Path
@@ -27,6 +28,8 @@ STRICTER = {
     "evaluate.seeded": 1200,
 }
 VIEWPORT: Any = {"width": 1700, "height": 560}
+REPORT_VIEWPORT: Any = {"width": 1180, "height": 900}
+REPORT_SECTIONS = ("What became of the documents", "Signals and thresholds")
 
 
 def main() -> int:
@@ -49,6 +52,9 @@ def main() -> int:
         for dag in ("data_factory", "continual_pretraining"):
             airflow_graph(page, services, api, dag, DOCS / f"airflow_{dag}.png")
         mlflow_comparison(page, services, "data_factory", DOCS / "mlflow_comparison.png")
+        report = mlflow_report(services, "data_factory", "filter")
+        page = browser.new_page(viewport=REPORT_VIEWPORT)
+        report_page(page, report, DOCS / "report_filter.png")
         browser.close()
     return 0
 
@@ -121,6 +127,37 @@ def mlflow_comparison(page: Any, services: Services, experiment: str, path: Path
         switch.click()
     page.wait_for_timeout(2000)
     page.screenshot(path=str(path))
+    print(path)
+
+
+def mlflow_report(services: Services, experiment: str, section: str) -> bytes:
+    """``report.html`` of the newest run of a stage, as MLflow shows it."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(services.mlflow_url)
+    found = client.get_experiment_by_name(experiment)
+    runs = (
+        client.search_runs([found.experiment_id], f"tags.stage = '{section}'", max_results=1) if found else []
+    )
+    if not runs:
+        raise SystemExit(f"MLflow has no run of {section} in {experiment}")
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(runs[0].info.run_id, "report.html", folder)).read_bytes()
+
+
+def report_page(page: Any, html: bytes, path: Path) -> None:
+    """The head of a report, and the top of each of REPORT_SECTIONS below it, one picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "report.html")
+        file.write_bytes(html)
+        page.goto(file.as_uri())
+        keep = """titles => document.querySelectorAll("section").forEach(section => {
+            const many = ".row:nth-child(n+9), .card:nth-child(n+4), details"
+            if (!titles.includes(section.querySelector("h2")?.textContent)) section.remove()
+            else section.querySelectorAll(many).forEach(element => element.remove())
+        })"""
+        page.evaluate(keep, list(REPORT_SECTIONS))
+        page.screenshot(path=str(path), full_page=True)
     print(path)
 
 
