@@ -48,8 +48,9 @@ MAX_LOST = 20  # records per object for which a new child is started (own choice
 WALL_FACTOR = (
     10  # a child may wait for its turn on a busy machine; a deadlock ends after this many times the limit
 )
-# own measurement: imports take 0.2 GB, and a page 12 to 20 times its size while its tree is held
-BASE_MEMORY, MEMORY_PER_BYTE = 2 << 30, 32
+# own measurement: a page takes 12 to 20 times its size while its tree is held, a Parquet cell of 200 MB 1.1 GB before
+# its size is known, and allocators ask for twice what they use
+BASE_MEMORY, MEMORY_PER_BYTE = 3 << 30, 32
 _PR_SET_DUMPABLE = 4
 _ROOT = Path(__file__).parents[2]
 
@@ -125,6 +126,7 @@ class Reader:
             for name, value in os.environ.items()
             if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)
         }
+        environment["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # gives back what a large record took
         cell = os.memfd_create("progress")
         os.ftruncate(cell, CELL.size)
         self._cell = mmap.mmap(cell, CELL.size)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from steps.core.source import SourceSettings
@@ -130,8 +132,9 @@ def read_parquet(path: Path, settings: SourceSettings, limit: int) -> Iterator[R
         texts = [f.name for f in file.schema_arrow if f.name in columns and _is_text(f.type)]
         file = pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True)
         for batch in file.iter_batches(_batch_rows(file), columns=columns, use_threads=False):
+            sizes = _text_sizes(batch)
             for number in range(batch.num_rows):
-                yield _parquet_row(fields, row, batch, number, limit)
+                yield _parquet_row(fields, row, batch, number, int(sizes[number]), limit)
                 row += 1
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a text that is not UTF-8
         detail = f"after row {row}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -151,11 +154,30 @@ def _batch_rows(file: pq.ParquetFile) -> int:
     return max(1, min(PARQUET_ROWS, int(PARQUET_BATCH_BYTES / max(widest, 1.0))))
 
 
-def _parquet_row(fields: FieldMapping, row: int, batch: pa.RecordBatch, number: int, limit: int) -> RawRecord:
-    value = {
-        name: column[number].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    }
-    size = text_size(value)
+def _text_sizes(batch: pa.RecordBatch) -> np.ndarray:
+    """UTF-8 length of each row's text columns, without making a text of any."""
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            column = pc.binary_length(column.dictionary).take(column.indices)
+        elif _is_text(column.type):
+            column = pc.binary_length(column)
+        else:
+            continue
+        sizes += pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+    return sizes
+
+
+def _parquet_row(
+    fields: FieldMapping, row: int, batch: pa.RecordBatch, number: int, size: int, limit: int
+) -> RawRecord:
+    """One row; ``size`` is that of its text columns, to which nested texts are added."""
+    if size <= limit:
+        value = {
+            name: column[number].as_py()
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        size += sum(text_size(inner) for inner in value.values() if not isinstance(inner, str))
     if size > limit:
         return RawRecord(row, size, broken="oversized_record", detail=f"{size} bytes, more than {limit}")
     return fields.record(row, size, value, None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
+from steps.core.digest import file_digest
 from steps.core.step import Outcome, run_step
 
 ONE = Runtime(workers=1)
@@ -24,9 +24,11 @@ def plan_files(
     )
     objects = []
     for name in chosen:
-        data = (folder / name).read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        objects.append({"source": source["name"], "key": name, "bytes": len(data), "sha256": digest})
+        path = folder / name
+        digest = file_digest(path)
+        objects.append(
+            {"source": source["name"], "key": name, "bytes": path.stat().st_size, "sha256": digest}
+        )
     config = {"dump": "test", "sources": [source], "objects": objects}
     planned = run_step("plan", config=config, inputs={}, root=f"file://{root}", runtime=ONE)
     return planned.ref, {source["name"]: f"file://{folder}"}

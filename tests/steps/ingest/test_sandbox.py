@@ -213,4 +213,4 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_the_limit_of_memory_follows_the_largest_record() -> None:
-    assert memory_limit(Config(max_record_bytes=1 << 20)) < memory_limit(Config()) < 3 << 30
+    assert memory_limit(Config(max_record_bytes=1 << 20)) < memory_limit(Config()) < 4 << 30
