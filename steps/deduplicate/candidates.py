@@ -33,17 +33,12 @@ REGROUP = 2_000  # rows of one group from which its remaining bits are cut anew
 BAND_GROUP = 50_000  # rows that share a band key and are compared; more are cut into runs of so many
 
 
-class Rows(NamedTuple):
-    """What candidates are found by, one value per document: fingerprint uint64, sketch (two uint64) and size of its
-    n-gram set int64."""
+class Sketches(NamedTuple):
+    """Sketch (two uint64[n]) and size (int64[n] or int32[n]) of each document's n-gram set, as `alike` takes them."""
 
-    fingerprint: np.ndarray
     low: np.ndarray
     high: np.ndarray
     size: np.ndarray
-
-    def take(self, index: np.ndarray) -> Rows:
-        return Rows(*(column[index] for column in self))
 
 
 def choose_blocks(documents: int, hamming: int, bits: int = 64) -> int:
@@ -101,13 +96,13 @@ def union(parent, i, j):
 
 
 @njit
-def _join_alike(values, members, begin, end, hamming, rows, similarity, agreement, parent):
+def _join_alike(values, members, begin, end, hamming, sketches, similarity, agreement, parent):
     """Join rows ``members[begin:end]`` whose values differ in at most ``hamming`` bits and whose sketches are alike.
 
     Reorders the slice. Rows joined to the one that is looked at wait their turn and are not compared with each other:
     what one of them is joined to, all are. Returns pairs compared.
     """
-    _, low, high, size = rows
+    low, high, size = sketches
     compared, turn, waiting = 0, begin, begin
     while turn < end:
         if turn == waiting:
@@ -174,7 +169,7 @@ def _set_aside(values, members, begin, end, aside):
 
 
 @njit
-def _refine(level, begin, end, block, left, bounds, hamming, rows, likeness, scratch, aside, parent):
+def _refine(level, begin, end, block, left, bounds, hamming, sketches, likeness, scratch, aside, parent):
     """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on. Returns pairs compared.
 
     likeness: (similarity, agreement) of `alike`. scratch: (values, members, starts), a row of each per level.
@@ -191,7 +186,7 @@ def _refine(level, begin, end, block, left, bounds, hamming, rows, likeness, scr
         return 0
     if left == 0 or n * (n - 1) / 2 * PAIR_COST <= cost:
         return _join_alike(
-            values[level], members[level], begin, end, hamming, rows, likeness[0], likeness[1], parent
+            values[level], members[level], begin, end, hamming, sketches, likeness[0], likeness[1], parent
         )
     compared = 0
     below = level + 1
@@ -219,7 +214,7 @@ def _refine(level, begin, end, block, left, bounds, hamming, rows, likeness, scr
                     left - 1,
                     bounds,
                     hamming,
-                    rows,
+                    sketches,
                     likeness,
                     scratch,
                     aside,
@@ -234,7 +229,7 @@ def connect(
     first: int,
     bounds: np.ndarray,
     hamming: int,
-    rows: Rows,
+    sketches: Sketches,
     likeness: tuple[float, int],
     parent: np.ndarray,
 ) -> int:
@@ -262,12 +257,12 @@ def connect(
         scratch[0][0, : len(group)], scratch[1][0, : len(group)] = values[group], members[group]
         aside[2][:2] = 0
         compared += _refine(
-            0, 0, len(group), first + 1, left, bounds, hamming, rows, likeness, scratch, aside, parent
+            0, 0, len(group), first + 1, left, bounds, hamming, sketches, likeness, scratch, aside, parent
         )
         for g in range(aside[2][0]):
             large = slice(aside[2][g + 1], aside[2][g + 2])
             compared += _connect_large(
-                aside[0][large].copy(), aside[1][large].copy(), hamming, rows, likeness, parent
+                aside[0][large].copy(), aside[1][large].copy(), hamming, sketches, likeness, parent
             )
     return compared
 
@@ -276,7 +271,7 @@ def _connect_large(
     values: np.ndarray,
     members: np.ndarray,
     hamming: int,
-    rows: Rows,
+    sketches: Sketches,
     likeness: tuple[float, int],
     parent: np.ndarray,
 ) -> int:
@@ -284,42 +279,42 @@ def _connect_large(
     differing = int(np.bitwise_or.reduce(values ^ values[0]))
     places = [bit for bit in range(64) if differing >> bit & 1]
     if len(places) <= hamming:
-        return _join_alike(values, members, 0, len(values), hamming, rows, *likeness, parent)
+        return _join_alike(values, members, 0, len(values), hamming, sketches, *likeness, parent)
     packed = np.zeros(len(values), np.uint64)
     for to, bit in enumerate(places):
         packed |= ((values >> np.uint64(bit)) & np.uint64(1)) << np.uint64(to)
     bounds = block_bounds(choose_blocks(len(values), hamming, len(places)), len(places))
     return sum(
-        connect(packed, members, block, bounds, hamming, rows, likeness, parent)
+        connect(packed, members, block, bounds, hamming, sketches, likeness, parent)
         for block in range(hamming + 1)
     )
 
 
 def connect_bands(
-    keys: np.ndarray, rows: Rows, likeness: tuple[float, int], parent: np.ndarray
+    keys: np.ndarray, sketches: Sketches, likeness: tuple[float, int], parent: np.ndarray
 ) -> tuple[int, int]:
     """Join in ``parent`` the rows with equal keys (one MinHash band) that are alike.
 
     Returns pairs compared, and rows in groups beyond `BAND_GROUP`: such a group is cut into runs of rows with near
     sketches, and pairs of two runs are left to the other bands.
     """
-    order = np.lexsort((rows.low, keys))
+    order = np.lexsort((sketches.low, keys))
     fresh = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]))
     ends = np.append(fresh[1:], len(order))
     sizes = ends - fresh
     several = sizes > 1
     values = np.zeros(len(order), np.uint64)  # equal: what they differ in does not matter here
-    compared = _join_groups(values, order, fresh[several], ends[several], rows, *likeness, parent)
+    compared = _join_groups(values, order, fresh[several], ends[several], sketches, *likeness, parent)
     return compared, int(sizes[sizes > BAND_GROUP].sum())
 
 
 @njit
-def _join_groups(values, members, begins, ends, rows, similarity, agreement, parent):
+def _join_groups(values, members, begins, ends, sketches, similarity, agreement, parent):
     compared = 0
     for g in range(len(begins)):
         for begin in range(begins[g], ends[g], BAND_GROUP):
             end = min(begin + BAND_GROUP, ends[g])
-            compared += _join_alike(values, members, begin, end, 0, rows, similarity, agreement, parent)
+            compared += _join_alike(values, members, begin, end, 0, sketches, similarity, agreement, parent)
     return compared
 
 

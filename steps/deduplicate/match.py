@@ -11,7 +11,7 @@ from steps.core.artifact import Files
 from steps.core.parts import PartWriter
 from steps.deduplicate import bloom
 from steps.deduplicate.exchange import put_runs, read_runs
-from steps.deduplicate.sources import all_sources, bucket_size, keeper_order, places, source_of
+from steps.deduplicate.sources import all_sources, keeper_order, places, source_of
 
 DECISIONS = pa.schema(
     [
@@ -28,8 +28,11 @@ DECISIONS = pa.schema(
 def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     """Keys of one source: whole, and partitioned by URL and by text."""
     source = all_sources(part.inputs)[task["source"]]
-    keys = source.keys(part.config)
-    number, partitions = source.number, task["partitions"]
+    return put_keys(source.number, source.keys(part.config), task["partitions"], part)
+
+
+def put_keys(number: int, keys: pa.Table, partitions: int, part: PartWriter) -> dict[str, int]:
+    """Write the keys of source ``number``."""
     part.put_table(f"keys/{number:06d}.parquet", keys, "keys", temporary=True)
     place = pa.array(places(number, keys["row"].to_numpy()))
     for kind in ("url", "text"):
@@ -76,13 +79,12 @@ def put_decisions(part: PartWriter, key: str, decisions: pa.Table, per_bucket: i
 def find_equal(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Decisions for one partition of the URLs (through the Bloom filter) or of the stripped texts."""
     files = Files(part.store, task["folder"])
-    per_bucket = bucket_size(len(all_sources(part.inputs)))
     table = read_runs(files, task["runs"], task["partition"])
     counts: dict[str, Any] = {"keys": 0, "removed": 0}
     decisions = DECISIONS.empty_table()
     if table is not None:
         place, quality, doc_high, doc_low, high, low = (column.to_numpy() for column in table.columns)
-        left = still_here(files, task["removed"], place, per_bucket)
+        left = still_here(files, task["removed"], place, task["per_bucket"])
         order = keeper_order(place, quality, doc_high, doc_low, task["first_new"])
         order = order[left[order]]
         counts["keys"] = len(order)
@@ -94,7 +96,9 @@ def find_equal(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         removed, match = removed[new], match[new]
         decisions = decision_table(place, doc_high, doc_low, removed, match)
         counts["removed"] = len(removed)
-    put_decisions(part, f"decisions/{task['kind']}-{task['partition']:05d}.runs", decisions, per_bucket)
+    put_decisions(
+        part, f"decisions/{task['kind']}-{task['partition']:05d}.runs", decisions, task["per_bucket"]
+    )
     return counts
 
 

@@ -13,7 +13,7 @@ from steps.core.artifact import Files
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.candidates import (
-    Rows,
+    Sketches,
     block_bounds,
     choose_blocks,
     connect,
@@ -26,7 +26,7 @@ from steps.deduplicate.config import Config
 from steps.deduplicate.exchange import put_runs, read_run, read_runs
 from steps.deduplicate.keys import band_keys, text_batches, verified_grams
 from steps.deduplicate.match import decision_table, put_decisions, still_here
-from steps.deduplicate.sources import all_sources, bucket_size, keeper_order, places, row_of, source_of
+from steps.deduplicate.sources import all_sources, keeper_order, places, row_of, source_of
 from steps.deduplicate.verify import decide
 from steps.text.hashing import gram_sets, words
 from steps.text.minhash import BANDS, least_agreement
@@ -54,7 +54,6 @@ def slots(config: Config) -> int:
 def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
     """Keys of the documents of some sources that still take part, by slot and partition; returns how many."""
     files, config = Files(part.store, task["folder"]), part.config
-    per_bucket = bucket_size(len(all_sources(part.inputs)))
     columns = ["row", "simhash", "features", "grams", "sketch_low", "sketch_high", "bands"]
     tables, found = [], []
     for number, entry in zip(task["sources"], task["keys"], strict=True):
@@ -63,7 +62,7 @@ def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
         tables.append(keys.filter(pa.array(mine)))
         found.append(places(number, tables[-1]["row"].to_numpy()))
     place = np.concatenate(found)
-    here = still_here(files, task["removed"], place, per_bucket)
+    here = still_here(files, task["removed"], place, task["per_bucket"])
     keys = pa.concat_tables(tables).filter(pa.array(here))
     place = place[here]
     rows = pa.table(
@@ -78,7 +77,8 @@ def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
             owner, table = partition_of(fingerprints, bounds, slot, partitions), rows
         else:
             key = bands[:, slot - config.hamming - 1]
-            owner, table = (key % partitions).astype(np.int64), rows.append_column("key", pa.array(key))
+            owner = (key % partitions).astype(np.int64)
+            table = rows.drop_columns("simhash").append_column("key", pa.array(key))
         runs.update(_split(table, owner, slot * partitions))
     put_runs(part, f"near/{part.task['number']:05d}.runs", runs)
     return len(place)
@@ -105,22 +105,21 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     nodes = NODES.empty_table()
     if table is not None:
         place = table["place"].to_numpy()
-        rows, parent = rows_of(table), np.arange(len(place))
+        sketches, parent = sketches_of(table), np.arange(len(place))
         if task["slot"] <= config.hamming:
-            bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
             compared = connect(
-                rows.fingerprint,
+                table["simhash"].to_numpy(),
                 np.arange(len(place)),
                 task["slot"],
-                bounds,
+                block_bounds(choose_blocks(task["documents"], config.hamming)),
                 config.hamming,
-                rows,
+                sketches,
                 likeness,
                 parent,
             )
         else:
-            compared, beyond = connect_bands(table["key"].to_numpy(), rows, likeness, parent)
-        nodes = _nodes(place, rows.low, parent)
+            compared, beyond = connect_bands(table["key"].to_numpy(), sketches, likeness, parent)
+        nodes = _nodes(place, sketches.low, parent)
     part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
     return {"compared": compared, "beyond": beyond}
 
@@ -128,10 +127,9 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
 NODES = pa.schema([("place", pa.uint64()), ("root", pa.uint64()), ("sketch", pa.uint64())])
 
 
-def rows_of(table: pa.Table) -> Rows:
-    """What candidates are found by, of a table of keys."""
-    columns = (table[name].to_numpy() for name in ("simhash", "sketch_low", "sketch_high", "grams"))
-    return Rows(*columns)
+def sketches_of(table: pa.Table) -> Sketches:
+    """The sketches in a table of keys."""
+    return Sketches(*(table[name].to_numpy() for name in ("sketch_low", "sketch_high", "grams")))
 
 
 def _nodes(place: np.ndarray, sketch: np.ndarray, parent: np.ndarray) -> pa.Table:
@@ -220,7 +218,8 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     found = decide(
         group[order],
         source_of(place[order]) < task["first_new"],
-        rows_of(members),
+        members["simhash"].to_numpy(),
+        sketches_of(members),
         band_keys(members)[:, : BANDS if config.minhash else 0],
         text_grams(members["text"], config),
         hamming=config.hamming,
@@ -238,8 +237,7 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
         found.distance[gone],
         found.similarity[gone],
     )
-    per_bucket = bucket_size(len(all_sources(part.inputs)))
-    put_decisions(part, f"decisions/near-{task['number']:05d}.runs", decisions, per_bucket)
+    put_decisions(part, f"decisions/near-{task['number']:05d}.runs", decisions, task["per_bucket"])
     names = ("candidate_pairs", "verified_pairs", "stopped_by_max_candidates", "clusters_at_max")
     return {**dict(zip(names, found.counts.tolist(), strict=True)), "removed": len(gone)}
 

@@ -34,25 +34,12 @@ def run(ctx: StepContext) -> None:
     partitions = max(1, -(-rows // ctx.config.partition_documents))
     keyed = ctx.map("keys", write_keys, [{"source": s.number, "partitions": partitions} for s in sources])
     ctx.set("published_documents", sum(p.result["documents"] for p in keyed[:first_new]))
-    common = {"folder": ctx.folder, "first_new": first_new}
-    decisions: dict[str, dict[str, Any]] = {}
-    for kind in ("url", "text"):
-        removed = list(decisions.values())
-        runs = indexed(ctx, f"{kind}-keys", temporary(keyed, f"{kind}/"))
-        tasks = [
-            {**common, "kind": kind, "partition": p, "runs": runs, "removed": removed}
-            for p in range(partitions)
-        ]
-        parts = ctx.map(kind, find_equal, tasks, unit="partitions")
-        decisions[kind] = indexed(ctx, f"{kind}-decisions", temporary(parts, "decisions/"))
-        ctx.set(f"{kind}_duplicates", sum(p.result["removed"] for p in parts))
-        if kind == "url":
-            ctx.set(
-                "bloom", bloom_facts([p.result["bloom"] for p in parts if "bloom" in p.result], ctx.config)
-            )
+    common = {"folder": ctx.folder, "first_new": first_new, "per_bucket": bucket_size(len(sources))}
+    decisions = find_equals(ctx, common, keyed, partitions)
     keys = temporary(keyed, "keys/")
     near = sum(p.result["near"] for p in keyed)
-    decisions["near"] = find_near(ctx, common, keys, near, list(decisions.values()))
+    grouped = find_candidates(ctx, common, keys, near, list(decisions.values()))
+    decisions["near"] = decide_candidates(ctx, common, keys, grouped)
     decided = decisions_by_source(ctx, decisions, len(sources))
     written = ctx.map(
         "masks",
@@ -96,10 +83,32 @@ def decisions_by_source(ctx: StepContext, decisions: dict[str, dict[str, Any]], 
     return [collected[number // size].temporary[0].model_dump() for number in range(sources)]
 
 
-def find_near(
+def find_equals(
+    ctx: StepContext, common: dict[str, Any], keyed: Sequence[PartResult], partitions: int
+) -> dict[str, dict[str, Any]]:
+    """The URL and the text stage: decisions of each."""
+    decisions: dict[str, dict[str, Any]] = {}
+    for kind in ("url", "text"):
+        removed = list(decisions.values())
+        runs = indexed(ctx, f"{kind}-keys", temporary(keyed, f"{kind}/"))
+        tasks = [
+            {**common, "kind": kind, "partition": p, "runs": runs, "removed": removed}
+            for p in range(partitions)
+        ]
+        parts = ctx.map(kind, find_equal, tasks, unit="partitions")
+        decisions[kind] = indexed(ctx, f"{kind}-decisions", temporary(parts, "decisions/"))
+        ctx.set(f"{kind}_duplicates", sum(p.result["removed"] for p in parts))
+        if kind == "url":
+            ctx.set(
+                "bloom", bloom_facts([p.result["bloom"] for p in parts if "bloom" in p.result], ctx.config)
+            )
+    return decisions
+
+
+def find_candidates(
     ctx: StepContext, common: dict[str, Any], keys: Entries, documents: int, removed: Entries
-) -> dict[str, Any]:
-    """The near stage: candidate pairs from keys, groups, texts of the groups, decisions."""
+) -> PartResult:
+    """The near stage up to the groups of documents that may repeat each other: keys only, no text."""
     config = ctx.config
     partitions = max(1, -(-documents // config.partition_documents))
     task = {**common, "documents": documents, "partitions": partitions}
@@ -116,8 +125,26 @@ def find_near(
     ]
     paired = ctx.map("pairs", find_pairs, tables, unit="tables")
     grouped = ctx.part("groups", group_candidates, {**common, "nodes": temporary(paired, "nodes/")})
-    groups = grouped.temporary[0].model_dump()
-    found = grouped.result
+    ctx.set(
+        "near",
+        {
+            "fingerprints": sum(part.result for part in written),
+            "compared_pairs": sum(part.result["compared"] for part in paired),
+            "beyond_band_group": sum(part.result["beyond"] for part in paired),
+            "candidate_documents": grouped.result["documents"],
+            "candidate_groups": grouped.result["groups"],
+            "largest_group": grouped.result["largest"],
+            "groups_cut": grouped.result["cut"],
+        },
+    )
+    return grouped
+
+
+def decide_candidates(
+    ctx: StepContext, common: dict[str, Any], keys: Entries, grouped: PartResult
+) -> dict[str, Any]:
+    """The rest of the near stage: texts of the groups, and the decisions."""
+    groups, found = grouped.temporary[0].model_dump(), grouped.result
     texts = ctx.map(
         "texts",
         fetch_texts,
@@ -135,19 +162,7 @@ def find_near(
         for name, value in part.result.items():
             totals[name] = totals.get(name, 0) + value
     ctx.set("near_duplicates", totals.pop("removed", 0))
-    ctx.set(
-        "near",
-        {
-            "fingerprints": sum(part.result for part in written),
-            "compared_pairs": sum(part.result["compared"] for part in paired),
-            "beyond_band_group": sum(part.result["beyond"] for part in paired),
-            "candidate_documents": found["documents"],
-            "candidate_groups": found["groups"],
-            "largest_group": found["largest"],
-            "groups_cut": found["cut"],
-            **totals,
-        },
-    )
+    ctx.set("near", {**ctx.facts["near"], **totals})
     return indexed(ctx, "near-decisions", temporary(verified, "decisions/"))
 
 

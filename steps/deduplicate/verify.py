@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from steps.deduplicate.candidates import Rows
+from steps.deduplicate.candidates import Sketches
 from steps.text.hashing import jaccard, popcount
 from steps.text.jit import njit
 from steps.text.minhash import alike
@@ -31,9 +31,9 @@ def _share_band(bands, i, j):
 
 
 @njit
-def _candidates(i, kept, many, absorbed, cluster, rows, bands, hamming, likeness, near, far):
+def _candidates(i, kept, many, absorbed, cluster, fingerprint, sketches, bands, hamming, likeness, near, far):
     """Kept documents that document i may repeat, into ``near``, their Hamming distances into ``far``; how many."""
-    fingerprint, low, high, size = rows
+    low, high, size = sketches
     found = 0
     for k in range(many):
         j = kept[k]
@@ -52,7 +52,8 @@ def _candidates(i, kept, many, absorbed, cluster, rows, bands, hamming, likeness
 def _decide(
     group,
     published,
-    rows,
+    fingerprints,
+    sketches,
     bands,
     gram_offsets,
     grams,
@@ -73,7 +74,9 @@ def _decide(
         if i > first and group[i] != group[i - 1]:
             many, first = 0, i
         if not published[i]:
-            found = _candidates(i, kept, many, absorbed, cluster, rows, bands, hamming, likeness, near, far)
+            found = _candidates(
+                i, kept, many, absorbed, cluster, fingerprints, sketches, bands, hamming, likeness, near, far
+            )
             counts[0] += found
             tried = 0
             for k in np.argsort(far[:found], kind="mergesort")[:most]:
@@ -97,7 +100,8 @@ def _decide(
 def decide(
     group: np.ndarray,
     published: np.ndarray,
-    rows: Rows,
+    fingerprints: np.ndarray,
+    sketches: Sketches,
     bands: np.ndarray,
     grams: tuple[np.ndarray, np.ndarray],
     *,
@@ -108,14 +112,26 @@ def decide(
 ) -> Decisions:
     """Near duplicates among documents sorted by group and, within it, in keeper order.
 
-    A document goes if a document that stays, before it in its group, has a fingerprint within ``hamming`` bits or a
-    band key (``bands`` uint32[n, any]) in common, and n-gram sets (``grams``: offsets, sorted hashes) of Jaccard
-    similarity ``likeness[0]`` or more. Pairs that are not `alike` by their sketches (``likeness``: similarity,
+    A document goes if a document that stays, before it in its group, has a fingerprint (uint64[n]) within ``hamming``
+    bits or a band key (``bands`` uint32[n, any]) in common, and n-gram sets (``grams``: offsets, sorted hashes) of
+    Jaccard similarity ``likeness[0]`` or more. Pairs that are not `alike` by their sketches (``likeness``: similarity,
     agreement) are left out unread. It is compared with the nearest ``max_candidates``, by Hamming distance, then
     keeper order; the first that passes is its match. ``published`` documents always stay. A document that took
     ``max_cluster`` others takes no more.
     """
     n = len(group)
     result = Decisions(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.zeros(4, np.int64))
-    _decide(group, published, rows, bands, *grams, hamming, likeness, max_candidates, max_cluster, *result)
+    _decide(
+        group,
+        published,
+        fingerprints,
+        sketches,
+        bands,
+        *grams,
+        hamming,
+        likeness,
+        max_candidates,
+        max_cluster,
+        *result,
+    )
     return result

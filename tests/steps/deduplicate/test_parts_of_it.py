@@ -10,7 +10,7 @@ from steps.core.errors import DataError
 from steps.deduplicate import bloom
 from steps.deduplicate.candidates import (
     BAND_GROUP,
-    Rows,
+    Sketches,
     block_bounds,
     choose_blocks,
     connect,
@@ -92,14 +92,14 @@ def test_equal_keys_keeps_the_first_in_order() -> None:
 
 def components(values: np.ndarray, hamming: int, partitions: int = 1) -> tuple[list[int], int]:
     """(the smallest member of each row's group, pairs compared), over all tables and partitions."""
-    rows = Rows(values, values, values, np.ones(len(values), np.int64))
+    sketches = Sketches(values, values, np.ones(len(values), np.int64))
     bounds = block_bounds(choose_blocks(len(values), hamming))
     parent, compared = np.arange(len(values)), 0
     for block in range(hamming + 1):
         owner = partition_of(values, bounds, block, partitions)
         for partition in range(partitions):
             members = np.flatnonzero(owner == partition)
-            compared += connect(values[members], members, block, bounds, hamming, rows, ANY, parent)
+            compared += connect(values[members], members, block, bounds, hamming, sketches, ANY, parent)
     return roots(parent).tolist(), compared
 
 
@@ -151,9 +151,9 @@ def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_lar
     rng = np.random.default_rng(7)
     keys = rng.integers(0, 40, 500).astype(np.uint32)
     sketch = rng.integers(0, 2, 500).astype(np.uint64) * np.uint64(2**64 - 1)  # two kinds of text
-    rows = Rows(sketch, sketch, sketch, np.full(500, 100))
+    sketches = Sketches(sketch, sketch, np.full(500, 100))
     parent = np.arange(500)
-    compared, beyond = connect_bands(keys, rows, (0.7, 30), parent)
+    compared, beyond = connect_bands(keys, sketches, (0.7, 30), parent)
     expected = [
         int(np.flatnonzero((keys == k) & (sketch == s))[0]) for k, s in zip(keys, sketch, strict=True)
     ]
@@ -162,7 +162,7 @@ def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_lar
     many = np.zeros(BAND_GROUP + 10, np.uint32)
     same = np.zeros(len(many), np.uint64)
     parent = np.arange(len(many))
-    _, beyond = connect_bands(many, Rows(same, same, same, np.ones(len(many), np.int64)), ANY, parent)
+    _, beyond = connect_bands(many, Sketches(same, same, np.ones(len(many), np.int64)), ANY, parent)
     assert beyond == len(many)
     assert len(np.unique(roots(parent))) == 2
 
