@@ -18,6 +18,12 @@ class Config(CorpusConfig):
         max_length=3,
         description="Language code of the documents to train on; documents of other languages are left out.",
     )
+    normalisation: Literal["ccnet_lines_v1", "cc_net", "edugp"] = Field(
+        "ccnet_lines_v1",
+        description="How text is prepared for the model, at training and at scoring: by line (own choice), or the "
+        "whole document as one line as cc_net or edugp/kenlm do it; published models need the one they were made "
+        "with.",
+    )
     vocabulary: int = Field(
         32000,
         ge=200,

@@ -100,10 +100,10 @@ def character_map(normalisation: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     Length -1 means "keep as it is", 0 "delete".
     """
-    offset, length, text = scorer_map()
     if normalisation == NORMALISATION:
-        return offset, length, text
-    offset, length, text = offset.copy(), length.copy(), bytearray(text.tobytes())
+        return scorer_map()
+    offset, length, own = scorer_map()
+    offset, length, text = offset.copy(), length.copy(), bytearray(own.tobytes())
     changes: dict[int, str] = dict.fromkeys(CONTROLS, "")
     if normalisation == "cc_net":
         kept = (length == 0) & ((classes() & MARK) == 0)  # format characters and private use

@@ -12,7 +12,7 @@ from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError
 from steps.core.step import Outcome, run_step
-from steps.text.kenlm_score import Scorer
+from steps.text.kenlm_score import Scorer, Scores
 from tests.steps.documents import make_corpus
 from tests.steps.language_model.corpora import records
 
@@ -35,6 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, dict[
 
 
 def score(root: Path, inputs: dict[str, str], workers: int = 1, **config: object) -> Outcome:
+    config = {"rank_by": "perplexity", **config}
     return run_step(
         "score", config=config, inputs=inputs, root=f"file://{root}", runtime=Runtime(workers=workers)
     )
@@ -80,7 +81,8 @@ def test_an_exempt_source_loses_nothing(made: tuple) -> None:
     root, corpus, models = made
     kept = score(root, {"corpus": corpus.ref, **models}, exempt_sources=["wiki"])
     assert kept.counts.total.removed.documents == 0
-    assert kept.facts["cutoffs"]["zh"] == {"high": None, "medium": None, "lowest": None}
+    cutoffs = kept.facts["cutoffs"]["zh"]
+    assert cutoffs == {"rank_by": "perplexity", "high": None, "medium": None, "lowest": None, "line": None}
 
 
 def test_unnaturally_low_perplexity_has_its_own_reason(made: tuple) -> None:
@@ -97,15 +99,15 @@ def test_a_text_at_which_the_scorer_raises_is_set_aside(
     made: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, corpus, models = made
-    real = Scorer.perplexities
+    real = Scorer.score
     poison = Corpus.open(corpus.artifact).shards[1].read(["text"])["text"][3].as_py()
 
-    def perplexities(self: Scorer, texts: pa.ChunkedArray) -> np.ndarray:
+    def failing(self: Scorer, texts: pa.ChunkedArray) -> Scores:
         if poison in texts.to_pylist():
             raise RuntimeError("a library failed")
         return real(self, texts)
 
-    monkeypatch.setattr(Scorer, "perplexities", perplexities)
+    monkeypatch.setattr(Scorer, "score", failing)
     out = score(tmp_path, {"corpus": corpus.ref, **models})
     assert out.counts.quarantined_by["scorer_error"].documents == 1
     assert not Corpus.open(out.artifact).shards[1].keep()[3]
