@@ -37,6 +37,15 @@ class Config(CorpusConfig):
         "characters, tw2sp and hk2sp with their regional phrases too, empty for none (own measurement on 560 texts "
         "there and back: tw2s 0.001 % wrong characters from standard and Taiwan's, t2s 0.020 % from Taiwan's).",
     )
+    emoji: Literal["remove", "keep"] = Field(
+        "remove",
+        description="Emoji: removed as tokens without meaning (Ziya2 section 2.1), or kept for models that chat. "
+        "Ornaments (★■◆) always go.",
+    )
+    emoticons: Literal["remove", "keep"] = Field(
+        "remove",
+        description="ASCII emoticons and kaomoji (:-) ^_^ orz （￣▽￣）): removed (Ziya2 section 2.1) or kept.",
+    )
     max_mojibake: float = Field(
         10.0,
         ge=0,

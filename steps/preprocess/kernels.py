@@ -1,53 +1,152 @@
-"""What happens to one document: texts and settings in, texts and numbers out."""
+"""What happens to a batch of documents: texts and settings in, texts and numbers out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from steps.text.language import Guess, identify
-from steps.text.mojibake import repair_mojibake
-from steps.text.normalise import Normalised, normalise, remove_invisible
-from steps.text.personal_data import KINDS, mask_personal_data
+import numpy as np
+import pyarrow as pa
+
+from steps.preprocess.config import Config
+from steps.text import normalise
+from steps.text import scan_tables as bits
+from steps.text.language import Guess, identify_batch
+from steps.text.mojibake import MAX_TIMES, count_mojibake, repair_line
+from steps.text.normalise import Batch, Settings, lookup, normalise_batch, replace_documents
+from steps.text.personal_data import KINDS, MASKABLE, mask_lines
+from steps.text.scan import Scan, join_lines, scan
+from steps.text.scan_tables import Tables, tables
+from steps.text.segment import text_buffers
 
 PLACEHOLDER_COLUMNS = tuple(f"masked_{kind}" for kind in KINDS)
 COUNT_COLUMNS = (
     "mojibake_repaired",
     "mojibake_left",
     "invisible_removed",
-    "traditional_converted",
+    "markup_removed",
     "symbols_removed",
+    "punctuation_removed",
+    "traditional_converted",
     *PLACEHOLDER_COLUMNS,
     "personal_data_spans",
 )
+OPINION_COLUMNS = ("language_score", "language_fasttext", "language_cld2", "language_share")
 
 
 class Prepared(NamedTuple):
-    """A document's new text and one number per column of `COUNT_COLUMNS`."""
+    """A batch of documents: their guesses; whether each is in a wanted language (bool); of those that are, in order,
+    the new texts (an Arrow string array) and counts, int64[kept, COUNT_COLUMNS].
+    """
 
-    text: str
-    counts: tuple[int, ...]
-
-
-def guess_languages(texts: list[str], declared: list[str], trust_declared: bool) -> list[Guess]:
-    """The language of each text; mojibake is undone first, since it looks like any language but its own."""
-    guesses = identify([repair_mojibake(text)[0] for text in texts])
-    if not trust_declared:
-        return guesses
-    return [
-        Guess(said, 1.0) if said not in ("", "und") else guess
-        for said, guess in zip(declared, guesses, strict=True)
-    ]
+    guesses: list[Guess]
+    wanted: np.ndarray
+    texts: pa.Array
+    counts: np.ndarray
 
 
-def prepare(text: str, language: str, *, simplify: str, mask: bool, typography: bool) -> Prepared:
-    """Normalise one document and mask its personal data; without ``typography`` only damage is repaired."""
-    done = normalise(text, language, simplify=simplify) if typography else _repair(text)
-    masked = mask_personal_data(done.text) if mask else None
-    spans = [masked.counts[kind] if masked else 0 for kind in KINDS]
-    return Prepared(masked.text if masked else done.text, (*done[1:], *spans, sum(spans)))
+def prepare(texts: pa.Array, declared: Sequence[str], prose: np.ndarray, config: Config) -> Prepared:
+    """Classify a batch, and clean and mask the documents in a wanted language.
+
+    Mojibake is undone first, since it looks like any language but its own. Documents that are not ``prose``
+    (bool[documents]: code and mathematics) keep their typography.
+    """
+    data, offsets = text_buffers(texts)
+    batch = Batch(data, offsets, np.zeros(len(prose), bool), prose)
+    settings = Settings(config.simplify, config.emoji, config.emoticons)
+    batch, lines, repaired = repair(batch, lookup(settings))
+    guesses = identify_batch(batch.data, batch.offsets, lines)
+    if config.trust_declared_language:
+        guesses = [
+            guess._replace(language=said, score=1.0) if said not in ("", "und") else guess
+            for said, guess in zip(declared, guesses, strict=True)
+        ]
+    wanted = np.array(
+        [g.language in config.languages and g.score >= config.min_language_score for g in guesses], bool
+    )
+    kept = np.flatnonzero(wanted)
+    left = _count_left(batch, lines, kept)
+    batch = replace(batch, chinese=np.array([g.language == "zh" for g in guesses], bool))
+    if len(kept) < len(wanted):
+        batch = batch.some(kept)
+        lines = scan(batch.data, batch.offsets, batch.prose, lookup(settings))
+    batch, done, flags = normalise_batch(batch, settings, lines)
+    masked = np.zeros((len(batch), len(KINDS)), np.int64)
+    if config.mask_personal_data:
+        batch, masked = mask(batch, flags)
+    columns = (
+        repaired[kept] + done[:, normalise.REPAIRED],
+        left,
+        *(done[:, column] for column in (
+            normalise.INVISIBLE, normalise.MARKUP, normalise.SYMBOLS, normalise.PUNCTUATION, normalise.CONVERTED
+        )),
+        *masked.T,
+        masked.sum(axis=1),
+    )  # fmt: skip
+    return Prepared(guesses, wanted, string_array(batch), np.stack(columns, axis=1))
 
 
-def _repair(text: str) -> Normalised:
-    repaired, lines = repair_mojibake(text)
-    clean, invisible = remove_invisible(repaired.replace("\r\n", "\n").replace("\t", "    "))
-    return Normalised(clean, lines, 0, invisible, 0, 0)
+def repair(batch: Batch, table: Tables) -> tuple[Batch, Scan, np.ndarray]:
+    """The documents with reversible mojibake undone, their scan, and int64[documents] of lines or runs repaired."""
+    counts = np.zeros(len(batch), np.int64)
+    lines = scan(batch.data, batch.offsets, batch.prose, table)
+    for _ in range(MAX_TIMES):
+        document = lines.documents()
+        text, changed = batch.data.data, {}
+        for line in np.flatnonzero(lines.flags & (bits.LATIN_1 | bits.GBK)).tolist():
+            fixed, times = repair_line(str(text[lines.start[line] : lines.end[line]], "utf-8"))
+            if times:
+                changed[line] = fixed.encode("utf-8", "replace")
+                counts[document[line]] += times
+        if not changed:
+            break
+        batch = with_lines(batch, lines, changed)
+        lines = scan(batch.data, batch.offsets, batch.prose, table)
+    return batch, lines, counts
+
+
+def mask(batch: Batch, flags: np.ndarray) -> tuple[Batch, np.ndarray]:
+    """The documents with personal data masked, and int64[documents, KINDS] of how often; ``flags`` are their own."""
+    counts = np.zeros((len(batch), len(KINDS)), np.int64)
+    numbers = np.flatnonzero(flags & MASKABLE)
+    if not len(numbers):
+        return batch, counts
+    some = batch.some(numbers)
+    lines = scan(some.data, some.offsets, some.prose, tables())
+    changed, counts[numbers] = mask_lines(some.data, lines)
+    return replace_documents(batch, numbers, with_lines(some, lines, changed)) if changed else batch, counts
+
+
+def with_lines(batch: Batch, lines: Scan, changed: dict[int, bytes]) -> Batch:
+    """The batch with the lines of these numbers replaced."""
+    start, end = lines.start.copy(), lines.end.copy()
+    size = len(batch.data)
+    for line, content in changed.items():
+        start[line], end[line] = size, size + len(content)
+        size += len(content)
+    extra = np.frombuffer(b"".join(changed.values()), np.uint8)
+    data, offsets = join_lines(
+        np.concatenate([batch.data, extra]),
+        lines._replace(start=start, end=end),
+        np.zeros(len(batch), bool),
+    )
+    return replace(batch, data=data, offsets=offsets)
+
+
+def string_array(batch: Batch) -> pa.Array:
+    """The texts as an Arrow array of the type ``string``."""
+    offsets = pa.py_buffer(np.ascontiguousarray(batch.offsets, np.int64))
+    array = pa.LargeStringArray.from_buffers(
+        len(batch), offsets, pa.py_buffer(np.ascontiguousarray(batch.data))
+    )
+    return array.cast(pa.string())
+
+
+def _count_left(batch: Batch, lines: Scan, kept: np.ndarray) -> np.ndarray:
+    """int64[kept]: sequences of mojibake that cannot be undone."""
+    document, text = lines.documents(), batch.data.data
+    left = np.zeros(len(batch), np.int64)
+    for line in np.flatnonzero(lines.flags & bits.LOST).tolist():
+        left[document[line]] += count_mojibake(str(text[lines.start[line] : lines.end[line]], "utf-8"))
+    return left[kept]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.document import ORIGIN
+from steps.core.document import ORIGIN, text_bytes
 from steps.core.errors import ConfigError, DataError
 from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext
 from steps.preprocess.config import Config
-from steps.preprocess.kernels import COUNT_COLUMNS, Prepared, guess_languages, prepare
+from steps.preprocess.kernels import COUNT_COLUMNS, OPINION_COLUMNS, Prepared, prepare
 from steps.preprocess.report import report
 from steps.text.language import Guess, model_digest
 
-BATCH = 512  # documents that are classified together
+BATCH, BATCH_BYTES = 1024, 8 << 20  # documents that are prepared together
 NOT_KEPT = "language_not_kept"
 EMPTY = "empty_after_normalisation"
 MOJIBAKE = "mojibake"
@@ -51,8 +52,8 @@ def prepare_shard(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     shard = Corpus.open(part.inputs["corpus"]).shards[task["shard"]]
     table = shard.read(signals=None)
     work = ShardWork(part, shard, table)
-    for start in range(0, table.num_rows, BATCH):
-        work.do(range(start, min(start + BATCH, table.num_rows)))
+    for numbers in work.batches():
+        work.do(numbers)
     work.write()
     return dict(work.seen)
 
@@ -64,63 +65,85 @@ class ShardWork:
         self.part, self.shard, self.table = part, shard, table
         self.config: Config = part.config
         self.columns = {
-            name: table[name].to_pylist()
-            for name in ("doc_id", "source", "language", "text", "metadata", ROW)
+            name: table[name].to_pylist() for name in ("doc_id", "source", "language", "metadata", ROW)
         }
+        self.texts = table["text"].combine_chunks()
+        self.sizes = text_bytes(self.texts)
         self.seen: Counter[str] = Counter()
         self.kept: list[int] = []
-        self.texts: list[str] = []
+        self.written: list[pa.Array] = []
         self.guesses: list[Guess] = []
-        self.counts: list[tuple[int, ...]] = []
+        self.counts: list[np.ndarray] = []
 
-    def do(self, numbers: range) -> None:
-        """Classify a batch together, then prepare its documents one by one."""
-        texts = self.columns["text"][numbers.start : numbers.stop]
-        declared = self.columns["language"][numbers.start : numbers.stop]
-        readable = [text if len(text) <= self.config.max_document_bytes else "" for text in texts]
-        guesses = guess_languages(readable, declared, self.config.trust_declared_language)
-        for number, text, guess in zip(numbers, texts, guesses, strict=True):
-            self._do_one(number, text, guess)
+    def batches(self) -> Iterator[list[int]]:
+        """Row numbers, of at most `BATCH` documents and about `BATCH_BYTES` together."""
+        numbers: list[int] = []
+        total = 0
+        for number, size in enumerate(self.sizes.tolist()):
+            if size > self.config.max_document_bytes:
+                self._oversized(number, size)
+                continue
+            if numbers and (len(numbers) == BATCH or total + size > BATCH_BYTES):
+                yield numbers
+                numbers, total = [], 0
+            numbers.append(number)
+            total += size
+        if numbers:
+            yield numbers
 
-    def _do_one(self, number: int, text: str, guess: Guess) -> None:
-        config, size = self.config, len(text.encode())
-        source, declared = self.columns["source"][number], self.columns["language"][number]
-        # the documents that came in are counted under what they turn out to be, or nothing would add up
-        language = guess.language if size <= config.max_document_bytes else declared
-        self.part.count.add_input(source, language, 1, size)
-        self.seen[language] += 1
-        if size > config.max_document_bytes:
-            return self._quarantine(number, language, size, "oversized_document", f"{size} bytes")
-        if guess.language not in config.languages or guess.score < config.min_language_score:
-            return self._remove(
-                number, language, size, NOT_KEPT, guess.score, f"{language} {guess.score:.3f}"
-            )
-        kind = json.loads(self.columns["metadata"][number] or "{}").get("kind", "web")
+    def do(self, numbers: list[int]) -> None:
+        """Prepare a batch of documents; where that fails, each by itself, so that only the poison is left out."""
         try:
-            prepared = prepare(
-                text,
-                language,
-                simplify=config.simplify,
-                mask=config.mask_personal_data,
-                typography=kind in config.normalise_kinds,
-            )
-        except Exception as error:  # poison: whatever it is, one document must not stop the others
-            detail = f"{type(error).__name__}: {error}"[:200]
-            return self._quarantine(number, language, size, "preprocess_failed", detail)
-        if not prepared.text.strip():
-            return self._remove(number, language, size, EMPTY, None, None)
-        left = 1000 * prepared.counts[MOJIBAKE_LEFT] / len(text)
-        if left > config.max_mojibake:
-            return self._remove(number, language, size, MOJIBAKE, left, f"{left:.1f} per 1,000 characters")
-        return self._keep(number, guess, size, prepared)
+            done = self._prepare(numbers)
+        except Exception as error:
+            if len(numbers) == 1:
+                return self._poison(numbers[0], error)
+            for number in numbers:
+                self.do([number])
+            return None
+        texts, counts = [], []
+        place = 0
+        for number, guess, wanted in zip(numbers, done.guesses, done.wanted.tolist(), strict=True):
+            size = int(self.sizes[number])
+            # the documents that came in are counted under what they turn out to be, or nothing would add up
+            self._count_input(number, guess.language, size)
+            if not wanted:
+                detail = f"{guess.language} {guess.score:.3f}"
+                self._remove(number, guess.language, size, NOT_KEPT, guess.score, detail)
+                continue
+            if self._keep(number, guess, size, done.texts[place], done.counts[place]):
+                texts.append(place)
+                counts.append(done.counts[place])
+            place += 1
+        self.written.append(done.texts.take(pa.array(texts, pa.int64())))
+        self.counts.extend(counts)
 
-    def _keep(self, number: int, guess: Guess, size: int, prepared: Prepared) -> None:
-        written = len(prepared.text.encode())
+    def _prepare(self, numbers: list[int]) -> Prepared:
+        metadata, declared = self.columns["metadata"], self.columns["language"]
+        kinds = [json.loads(metadata[n]).get("kind", "web") if metadata[n] else "web" for n in numbers]
+        prose = np.array([kind in self.config.normalise_kinds for kind in kinds], bool)
+        texts = self.texts.take(pa.array(numbers, pa.int64()))
+        return prepare(texts, [declared[n] for n in numbers], prose, self.config)
+
+    def _keep(self, number: int, guess: Guess, size: int, text: pa.StringScalar, counts: np.ndarray) -> bool:
+        """Whether a document of a wanted language stays after all."""
+        written = text.as_buffer().size if text.is_valid else 0
+        if not written or not text.as_py().strip():
+            self._remove(number, guess.language, size, EMPTY, None, None)
+            return False
+        if counts[MOJIBAKE_LEFT]:
+            left = 1000 * int(counts[MOJIBAKE_LEFT]) / len(self.texts[number].as_py())
+            if left > self.config.max_mojibake:
+                self._remove(number, guess.language, size, MOJIBAKE, left, f"{left:.1f} per 1,000 characters")
+                return False
         self.part.count.add_kept(self.columns["source"][number], guess.language, 1, size, written)
         self.kept.append(number)
-        self.texts.append(prepared.text)
         self.guesses.append(guess)
-        self.counts.append(prepared.counts)
+        return True
+
+    def _count_input(self, number: int, language: str, size: int) -> None:
+        self.part.count.add_input(self.columns["source"][number], language, 1, size)
+        self.seen[language] += 1
 
     def _where(self, number: int, language: str, size: int) -> dict[str, Any]:
         columns = self.columns
@@ -139,9 +162,18 @@ class ShardWork:
         self.part.ledger.add(rule=reason, value=value, detail=detail, **self._where(number, language, size))
         self.part.count.add_removed(reason, self.columns["source"][number], language, 1, size)
 
-    def _quarantine(self, number: int, language: str, size: int, reason: str, detail: str) -> None:
-        raw = self.columns["text"][number].encode()
-        self.part.quarantine(reason=reason, detail=detail, raw=raw, **self._where(number, language, size))
+    def _oversized(self, number: int, size: int) -> None:
+        self._quarantine(number, size, "oversized_document", f"{size} bytes")
+
+    def _poison(self, number: int, error: Exception) -> None:
+        detail = f"{type(error).__name__}: {error}"[:200]
+        self._quarantine(number, int(self.sizes[number]), "preprocess_failed", detail)
+
+    def _quarantine(self, number: int, size: int, reason: str, detail: str) -> None:
+        declared = self.columns["language"][number]
+        self._count_input(number, declared, size)
+        raw = self.texts[number].as_buffer().to_pybytes()
+        self.part.quarantine(reason=reason, detail=detail, raw=raw, **self._where(number, declared, size))
 
     def write(self) -> None:
         """The new base shard, with the signals of this step and those that the documents brought along."""
@@ -150,7 +182,7 @@ class ShardWork:
         rows = self.table.take(pa.array(self.kept, pa.int64()))
         origin = [{"shard": self.shard.sha256, "row": row} for row in rows[ROW].to_pylist()]
         replaced = {
-            "text": pa.array(self.texts, pa.string()),
+            "text": pa.chunked_array(self.written, pa.string()),
             "language": pa.array([guess.language for guess in self.guesses], pa.string()),
             "origin": pa.array(origin, ORIGIN),
         }
@@ -162,19 +194,20 @@ class ShardWork:
         )
         table = pa.Table.from_arrays([replaced.get(name, rows[name]) for name in base], schema=schema)
         signals = {name: rows[name] for name in self.shard.signal_names}
-        signals["language_score"] = pa.array([guess.score for guess in self.guesses], pa.float64())
-        counts = np.array(self.counts, dtype=np.int64).reshape(len(self.kept), len(COUNT_COLUMNS))
+        opinions = np.array([guess[1:] for guess in self.guesses], np.float64)
+        signals.update({name: pa.array(opinions[:, i]) for i, name in enumerate(OPINION_COLUMNS)})
+        counts = np.array(self.counts, dtype=np.int64)
         signals.update({name: pa.array(counts[:, i]) for i, name in enumerate(COUNT_COLUMNS)})
         self.part.put_shard(self.shard.index, table, pa.table(signals))
 
 
 STEP = Step(
     name="preprocess",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),
-    libraries=("fasttext-predict", "opencc", "regex"),
+    libraries=("fasttext-predict", "opencc", "pycld2"),
     makes="corpus",
     report=report,
 )

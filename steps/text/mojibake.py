@@ -1,18 +1,20 @@
-"""Repair of text that was decoded with the wrong encoding, where that can be undone exactly.
+"""Repair of text that was decoded with the wrong encoding, where that can be undone.
 
 Three accidents make nearly all mojibake in Chinese and English pages: UTF-8 read as Windows-1252
 ("â€™", "ä¸­"), UTF-8 read as GBK ("涓枃"), and GBK read as Windows-1252 ("ÖÐÎÄ"). Each is undone only if
 encoding back and decoding properly succeeds for every byte (so nothing is invented), and only where the
-result is plainly the likelier text. What the first decoder destroyed (U+FFFD, "锟斤拷") cannot come back and
-is counted.
+result is plainly the likelier text. What happened twice is undone twice. What the first decoder destroyed
+(U+FFFD, "锟斤拷") cannot come back and is counted.
 """
 
 from __future__ import annotations
 
 import re
 
+from steps.text.scan_tables import windows_1252
+
 # Windows-1252 as browsers decode it, and ISO 8859-1: both ways from the same byte to a character
-_CP1252 = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0x100)}
+_CP1252 = {byte: windows_1252(byte) for byte in range(0x80, 0x100)}
 _TO_BYTE = {chr(byte): byte for byte in range(0x100)} | {
     character: byte for byte, character in _CP1252.items()
 }
@@ -32,7 +34,12 @@ _UTF8_AS_1252 = re.compile(
     f"(?:[ÂÃ]{_TAIL}|[{_class(0xE0, 0xEF)}]{_TAIL}{{2}}|[{_class(0xF0, 0xF4)}]{_TAIL}{{3}}"
     f"|(?:[{_class(0xC4, 0xDF)}]{_TAIL}){{3,}})+"
 )
+# beside proof of the accident: a right quotation mark whose last byte (9D) was deleted as a control
+# character, and a no-break space (A0) that became an ordinary one
+_CUT_QUOTE = re.compile(f"â€(?!{_TAIL})")
+_CUT_SPACE = re.compile(r"Â(?=\s|$)")
 _HIGH = re.compile(f"[{_class(0x80, 0xFF)}]")
+_HIGH_RUN = re.compile(f"[{_class(0x81, 0xFF)}]{{6,}}")
 _HAN_RUN = re.compile("[\u3400-\u9fff\ue000-\uf8ff\u2018-\u201d€]")
 # "锛屽" is "，" and a lead byte, "鐨勭" is "的" …: UTF-8 Chinese read as GBK that lost bytes on the way
 _LOST = re.compile(
@@ -42,6 +49,7 @@ _LOST = re.compile(
 WHOLE_LINE_SHARE = 0.4  # of the characters; German and French prose stays below 0.1 (own measurement)
 MIN_HIGH = 6  # such letters: two Chinese characters
 MIN_GBK_LINE = 4  # Chinese characters below which a line may be valid in both readings by chance
+MAX_TIMES = 3  # three layers have been seen in the wild (ftfy's tests); more are somebody's joke
 
 _GB2312_LEVEL_1 = re.compile(
     "["
@@ -56,13 +64,27 @@ def repair_mojibake(text: str) -> tuple[str, int]:
     """The text with reversible mojibake undone, and how many runs or lines were decoded again."""
     if text.isascii():
         return text, 0
+    lines, repaired = text.split("\n"), 0
+    for number, line in enumerate(lines):
+        lines[number], count = repair_line(line)
+        repaired += count
+    return "\n".join(lines), repaired
+
+
+def repair_line(line: str) -> tuple[str, int]:
+    """`repair_mojibake` of one line."""
     repaired = 0
-    if _HIGH.search(text):
-        text, repaired = _repair_1252(text)
-    if _HAN_RUN.search(text):
-        text, lines = _repair_gbk_lines(text)
-        repaired += lines
-    return text, repaired
+    for _ in range(MAX_TIMES):
+        before = line
+        if _HIGH.search(line):
+            line, count = _repair_1252(line)
+            repaired += count
+        fixed = _undo_gbk(line)
+        if fixed is not None:
+            line, repaired = fixed, repaired + 1
+        if line == before:
+            break
+    return line, repaired
 
 
 def count_mojibake(text: str) -> int:
@@ -70,7 +92,12 @@ def count_mojibake(text: str) -> int:
     return 0 if text.isascii() else len(_LOST.findall(text))
 
 
-def _repair_1252(text: str) -> tuple[str, int]:
+def _repair_1252(line: str) -> tuple[str, int]:
+    high = len(_HIGH.findall(line))
+    if high >= MIN_HIGH and high >= WHOLE_LINE_SHARE * len(line):
+        whole = _undo_whole(line)
+        if whole is not None:
+            return whole, 1
     count = 0
 
     def utf8(match: re.Match[str]) -> str:
@@ -84,24 +111,20 @@ def _repair_1252(text: str) -> tuple[str, int]:
         count += 1
         return result
 
-    lines = text.split("\n")
-    for number, line in enumerate(lines):
-        high = len(_HIGH.findall(line))
-        if not high:
-            continue
-        mostly = high >= MIN_HIGH and high >= WHOLE_LINE_SHARE * len(line)
-        whole = _undo_whole_line(line) if mostly else None
-        if whole is not None:
-            lines[number], count = whole, count + 1
-        else:
-            lines[number] = _UTF8_AS_1252.sub(utf8, line)
-    return ("\n".join(lines), count) if count else (text, 0)
+    def gbk(match: re.Match[str]) -> str:
+        nonlocal count
+        result = _undo_whole(match[0])
+        count += result is not None
+        return match[0] if result is None else result
+
+    fixed = _UTF8_AS_1252.sub(utf8, line)
+    if count:
+        return _CUT_SPACE.sub("", _CUT_QUOTE.sub("”", fixed)), count
+    return _HIGH_RUN.sub(gbk, line), count
 
 
-def _undo_whole_line(line: str) -> str | None:
-    """A line of mostly Windows-1252 letters read again as UTF-8 or GB18030; None where neither gives
-    prose.
-    """
+def _undo_whole(line: str) -> str | None:
+    """Text of mostly Windows-1252 letters read again as UTF-8 or GB18030; None where neither gives prose."""
     if any(c not in _TO_BYTE for c in line):
         return None
     data = bytes(_TO_BYTE[c] for c in line)
@@ -114,19 +137,6 @@ def _undo_whole_line(line: str) -> str | None:
         if encoding == "utf-8" or (others >= MIN_GBK_LINE and len(_LIKELY.findall(result)) >= 0.8 * others):
             return result
     return None
-
-
-def _repair_gbk_lines(text: str) -> tuple[str, int]:
-    """Undo UTF-8 read as GBK, line by line: the odd byte at a line's end is often lost, and with it that line
-    only.
-    """
-    lines = text.split("\n")
-    count = 0
-    for number, line in enumerate(lines):
-        fixed = _undo_gbk(line)
-        if fixed is not None:
-            lines[number], count = fixed, count + 1
-    return ("\n".join(lines), count) if count else (text, 0)
 
 
 def _undo_gbk(line: str) -> str | None:

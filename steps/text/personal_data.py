@@ -1,19 +1,29 @@
 """Masking of personal data with typed placeholders: <EMAIL>, <PHONE>, <IP>, <ID_NUMBER>, <BANK_CARD>.
 
-Candidates are found by compiled patterns; numbers then pass the checks that their issuers defined (check
-digits, dates, prefixes), so that formulas, prices, versions and other long numbers stay. A candidate never
-begins or ends inside a word, an identifier or a decimal number.
+Candidates are found by compiled patterns, on the lines that `scan` flags; numbers then pass the checks that their
+issuers defined (check digits, dates, prefixes, public address ranges) and must not stand in a formula, a version or an
+order number. A candidate never begins or ends inside a word, an identifier or a decimal number. What is nobody's
+stays: private and local addresses, the user "git" of a repository's address.
+`benchmarks/quality/personal_data.py` measures what is found and what is masked in vain.
 """
 
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from steps.text import scan_tables as bits
+from steps.text.scan import Scan
+
 KINDS = ("email", "id_number", "bank_card", "phone", "ip")  # in the order in which they are looked for
 PLACEHOLDERS = {kind: f"<{kind.upper()}>" for kind in KINDS}
+
+MASKABLE = int(bits.AT | bits.NUMBER | bits.COLONS)
 
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
@@ -27,30 +37,66 @@ _BANK_CARD = re.compile(
     r"(?![A-Za-z0-9_=+*/^]|[.,]\d|-\d)",
     re.ASCII,
 )
+# icon@2x.png, lodash@4.17.min.js
+_FILE_NAME = re.compile(
+    r"\.(?:png|jpe?g|gif|svg|webp|ico|js|css|json|ya?ml|py|html?|md)$", re.IGNORECASE | re.ASCII
+)
 _PHONE = re.compile(
     r"(?<![A-Za-z0-9_.,$=*/^+-])(?:"
     r"(?:\(?(?:\+|00)86\)?[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4}"  # Chinese mobile
     r"|(?:\(?(?:\+|00)86\)?[ -]?)?"
-    r"(?:\(0(?:10|2\d|[3-9]\d{2})\) ?|0(?:10|2\d|[3-9]\d{2})-)[2-8]\d{6,7}"  # landline
+    r"(?:\(0(?:10|2\d|[3-9]\d{2})\) ?|0(?:10|2\d|[3-9]\d{2})-)[2-8]\d{6,7}(?:-\d{1,4})?"  # landline
     r"|[48]00-\d{3}-?\d{4}|[48]00[ -]\d{4}[ -]\d{3}"  # Chinese service numbers
     r"|(?:\+?1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}([.-]))[2-9]\d{2}(?(2)\2|-)\d{4}"  # North America
     r"|\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]?\d{2,4}){2,4}"  # others, with +
     r")(?![A-Za-z0-9_=*/^]|[.,]\d|-\d)",
     re.ASCII,
 )
+# a number that its label makes a telephone number: 电话：62345678, Tel 0755 2345 6789
+_PHONE_NAMED = re.compile(
+    r"((?:电话|座机|手机号?码?|热线|传真|联系方式|\b(?:tel|telephone|phone|mobile|fax|cell))[^\d\n<+(]{0,8})"
+    r"(?<![\d.$=*/^_])(?=[\d(])((?:\(0\d{2,3}\) ?)?\d{2,4}(?:[ -]?\d{2,4}){1,4})(?![A-Za-z0-9_=*/^]|[.,]\d|-\d)",
+    re.IGNORECASE | re.ASCII,
+)
 _IPV4 = re.compile(
-    r"(?<![\w.-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\w)", re.ASCII
+    r"(?<![\w.-])(?<![^/]/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\w)",
+    re.ASCII,
 )
 _VERSION_BEFORE = re.compile(
-    r"(?:\b(?:version|release|build|ver|firmware|v|section)|版本|固件|§)[ :：]*$", re.IGNORECASE
+    r"(?:\b(?:version|release|build|ver|firmware|v|section|chapter|EC|figure|table)|版本|固件|章节|§)[ :：]*$",
+    re.IGNORECASE,
 )
 _IPV6 = re.compile(
     r"(?<![\w:.])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
     r"|(?:[0-9A-Fa-f]{1,4}:){2,6}(?::[0-9A-Fa-f]{1,4}){1,5}|(?:[0-9A-Fa-f]{1,4}:){3,7}:)(?![\w:.])",
     re.ASCII,
 )
-_DIGITS = re.compile(r"[0-9]{3}")
-_NO_PERSON = ("0.", "127.", "255.255.255.")  # unspecified, loopback, masks: nobody's address
+# an address whose four numbers are this small is a section number (1.2.3.4): 0.02 % of addresses look so
+_LEAST_OCTET = 32
+_ADDRESS_BEFORE = re.compile(r"\b(?:IP|DNS|server|host|ping|address)|地址|服务器|主机", re.IGNORECASE)
+# RFC 6890: networks whose addresses are nobody's, and multicast; (first bits, how many)
+_RESERVED = tuple(
+    (int(ipaddress.IPv4Address(network)) >> (32 - size), size)
+    for network, size in (
+        ("0.0.0.0", 8),
+        ("10.0.0.0", 8),
+        ("100.64.0.0", 10),
+        ("127.0.0.0", 8),
+        ("169.254.0.0", 16),
+        ("172.16.0.0", 12),
+        ("192.0.0.0", 24),
+        ("192.168.0.0", 16),
+        ("198.18.0.0", 15),
+        ("224.0.0.0", 3),
+    )
+)
+_NO_CARD_BEFORE = re.compile(
+    r"(?:订单|运单|单号|流水|编号|编码|序列号|条码|\b(?:order|invoice|tracking|isbn|issn|sku|serial|imei|id|no|hash))"
+    r"[^\d\n]{0,8}$",
+    re.IGNORECASE,
+)
+_FORMULA_BEFORE = re.compile(r"[=+*/^×÷≈≤≥<>{\\|&%] ?$")
+_FORMULA_AFTER = re.compile(r" ?[=+*/^×÷≈≤≥}|&%]")
 # GB 11643-1999: weights and check characters of the citizen identification number
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECK = "10X98765432"
@@ -118,39 +164,111 @@ def valid_bank_card(number: str) -> bool:
 
 def mask_personal_data(text: str) -> Masked:
     """Replace personal data by placeholders. Counts have every kind of `KINDS`."""
-    counts = dict.fromkeys(KINDS, 0)
-    if "@" in text:
-        text, counts["email"] = _EMAIL.subn(PLACEHOLDERS["email"], text)
-    if _DIGITS.search(text) or "." in text:
-        text, counts["id_number"] = _substitute(
-            _ID_NUMBER, "id_number", text, lambda m: valid_id_number(m[0])
-        )
-        text, counts["bank_card"] = _substitute(
-            _BANK_CARD, "bank_card", text, lambda m: valid_bank_card(m[0])
-        )
-        text, counts["phone"] = _PHONE.subn(PLACEHOLDERS["phone"], text)
-        text, counts["ip"] = _substitute(_IPV4, "ip", text, _is_address)
-    if text.count(":") >= 4:
-        text, more = _IPV6.subn(PLACEHOLDERS["ip"], text)
-        counts["ip"] += more
-    return Masked(text, counts)
+    totals = dict.fromkeys(KINDS, 0)
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        lines[number], counts = mask_line(line)
+        for kind, count in counts.items():
+            totals[kind] += count
+    return Masked("\n".join(lines), totals)
+
+
+def mask_lines(data: np.ndarray, lines: Scan) -> tuple[dict[int, bytes], np.ndarray]:
+    """The lines of a scanned batch that change, by number, and int64[documents, KINDS] of how often each kind was."""
+    document = lines.documents()
+    changed: dict[int, bytes] = {}
+    counts = np.zeros((len(lines.first) - 1, len(KINDS)), np.int64)
+    text = data.data
+    for number in np.flatnonzero(lines.flags & np.uint32(MASKABLE)).tolist():
+        before = str(text[lines.start[number] : lines.end[number]], "utf-8")
+        after, found = mask_line(before, int(lines.flags[number]))
+        if found:
+            changed[number] = after.encode()
+            for kind, count in found.items():
+                counts[document[number], KINDS.index(kind)] += count
+    return changed, counts
+
+
+def mask_line(line: str, flags: int = MASKABLE) -> tuple[str, dict[str, int]]:
+    """One line with placeholders, and how often each kind was found; ``flags`` (of `scan`) say what to look for."""
+    counts: dict[str, int] = {}
+    if flags & int(bits.AT):
+        line = _substitute(_EMAIL, "email", line, _is_email, counts)
+    if flags & int(bits.NUMBER):
+        line = _substitute(_ID_NUMBER, "id_number", line, lambda m: valid_id_number(m[0]), counts)
+        line = _substitute(_BANK_CARD, "bank_card", line, _is_card, counts)
+        line = _substitute(_PHONE, "phone", line, _is_phone, counts)
+        line = _substitute(_PHONE_NAMED, "phone", line, _is_named_phone, counts)
+        line = _substitute(_IPV4, "ip", line, _is_address, counts)
+    if flags & int(bits.COLONS):
+        line = _substitute(_IPV6, "ip", line, lambda m: _is_public(m[0]), counts)
+    return line, counts
+
+
+def _in_formula(match: re.Match[str]) -> bool:
+    """Whether a number stands between operators, or between the dollar signs of LaTeX."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    if before.count("$") % 2 and "$" in after:
+        return True
+    return bool(_FORMULA_BEFORE.search(before[-2:]) or _FORMULA_AFTER.match(after[:2]))
+
+
+def _is_email(match: re.Match[str]) -> bool:
+    if match[0].startswith("git@") and match.string.startswith((":", "/"), match.end()):
+        return False
+    return not _FILE_NAME.search(match[0])
+
+
+def _is_card(match: re.Match[str]) -> bool:
+    if not valid_bank_card(match[0]) or _in_formula(match):
+        return False
+    return not _NO_CARD_BEFORE.search(match.string[max(match.start() - 20, 0) : match.start()])
+
+
+def _is_phone(match: re.Match[str]) -> bool:
+    before = match.string[: match.start()].rstrip(" ")
+    if match[0].startswith("+") and before[-1:].isdigit():
+        return False  # a sum
+    return not _in_formula(match)
+
+
+def _is_named_phone(match: re.Match[str]) -> bool:
+    return 7 <= sum(c.isdigit() for c in match[2]) <= 12
 
 
 def _is_address(match: re.Match[str]) -> bool:
-    before = match.string[max(match.start() - 12, 0) : match.start()]
-    return not match[0].startswith(_NO_PERSON) and not _VERSION_BEFORE.search(before)
+    before = match.string[max(match.start() - 24, 0) : match.start()]
+    small = all(int(part) < _LEAST_OCTET for part in match[0].split("."))
+    if small and not _ADDRESS_BEFORE.search(before):
+        return False
+    return _is_public(match[0]) and not _VERSION_BEFORE.search(before)
+
+
+def _is_public(address: str) -> bool:
+    """Whether an address can be somebody's: unicast, and neither private nor local."""
+    try:
+        number = int(parsed := ipaddress.ip_address(address))
+    except ValueError:
+        return False
+    if parsed.version == 6:
+        return number >> 125 == 1  # 2000::/3 is all that is assigned
+    return not any(number >> (32 - bits_) == prefix for prefix, bits_ in _RESERVED)
 
 
 def _substitute(
-    pattern: re.Pattern[str], kind: str, text: str, accept: Callable[[re.Match[str]], bool]
-) -> tuple[str, int]:
-    count = 0
+    pattern: re.Pattern[str],
+    kind: str,
+    line: str,
+    accept: Callable[[re.Match[str]], bool],
+    counts: dict[str, int],
+) -> str:
+    """The line with accepted matches replaced; a pattern's group 1, if it is a label, stays."""
 
     def replace(match: re.Match[str]) -> str:
-        nonlocal count
         if not accept(match):
             return match[0]
-        count += 1
-        return PLACEHOLDERS[kind]
+        counts[kind] = counts.get(kind, 0) + 1
+        label = match[1] if pattern is _PHONE_NAMED else ""
+        return label + PLACEHOLDERS[kind]
 
-    return pattern.sub(replace, text), count
+    return pattern.sub(replace, line)
