@@ -20,6 +20,7 @@ import numpy as np
 
 from steps.pack.fit import whole
 
+TEXTS = Path(__file__).resolve().parents[1] / "demo" / "texts"
 SOURCES = """
   - {name: zh, uri: "{inbox}/zh.jsonl", kind: KIND, language: zh, licence: none, fields: {text: text, title: title}}
   - {name: en, uri: "{inbox}/en.jsonl", kind: KIND, language: en, licence: none, fields: {text: text, title: title}}

@@ -19,13 +19,12 @@ from pathlib import Path
 
 from benchmarks.quality.chain import markdown
 from benchmarks.speed.corpora import Cost, run_process, step_command
-from images.warm import RECIPES, SOURCES, run_recipe
+from images.warm import RECIPES, SOURCES, TEXTS, run_recipe
 from steps.core.manifest import Reference
 from steps.core.pipeline import resolve_inputs, stages
 from steps.plan.command import plan_run
 from steps.text.jit import cache_folder
 
-TEXTS = Path(__file__).parents[2] / "demo" / "texts"
 SECTIONS = ("ingest", "preprocess", "score", "filter", "deduplicate", "evaluate")
 
 
@@ -66,12 +65,7 @@ def start_times(folder: Path, rounds: int) -> dict[str, list[str]]:
     for stage in stages("data_factory"):
         if stage.section not in SECTIONS:
             break
-        given = resolve_inputs(stage, plan.run["inputs"], made)
-        given = {
-            name: ref
-            for name, ref in given.items()
-            if not stage.inputs[name.partition(".")[0]].startswith("run:")
-        }
+        given = resolve_inputs(stage, {}, made)  # what the run brings along is in run.json
         costs: list[Cost] = []
         for _ in range(rounds):
             command = [
