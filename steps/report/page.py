@@ -70,7 +70,7 @@ def stage_report(ctx: StepContext, counts: Counts, sections: Sequence[Section] =
             lead=purpose(ctx),
             facts=" · ".join(part for part in (version, f"inputs: {inputs}" if inputs else "") if part),
             sections=every,
-            footer=f"{ctx.folder}, written by tokenmill; `tokenmill show`, `diff` and `trace` answer more.",
+            footer=f"{ctx.folder}, written by tokenmill; tokenmill show, diff and trace answer more.",
         )
     )
 
