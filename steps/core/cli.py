@@ -37,6 +37,7 @@ STEP_COMMANDS = {
     ),
     "dedup": ("steps.deduplicate.command", "say what a document is a duplicate of, and how near it comes"),
     "takedown": ("steps.publish.takedown", "take documents out of what is published, and keep them out"),
+    "language-model": ("steps.language_model.command", "take over a published scorer, such as cc_net's"),
     "corpus": ("steps.publish.command", "import a corpus cleaned elsewhere, or export a published one"),
 }
 
@@ -53,6 +54,7 @@ EXAMPLES = {
     "rules": "tokenmill rules try filter/3f2a --set d33_top_4_gram_v1.max=0.3",
     "dedup": "tokenmill dedup explain 0f3c9a… --artifact deduplicate/32de",
     "takedown": "tokenmill takedown domain:example.org --reason complaint --dry-run",
+    "language-model": "tokenmill language-model import s3://models/lm_sp --language zh --name cc_net",
     "corpus": "tokenmill corpus export publish/51de@… out/",
 }
 
