@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from steps.core.artifact import Artifact
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError
 from steps.core.step import Outcome, run_step
+from steps.score.config import Config
+from steps.score.measure import BATCH, BATCH_BYTES, batches
 from steps.text.kenlm_score import Scorer, Scores
+from steps.text.scorer_text import normalise_lines
 from tests.steps.documents import make_corpus
 from tests.steps.language_model.corpora import records
 
@@ -61,6 +66,73 @@ def test_the_best_sixty_percent_of_each_language_stay(made: tuple, tmp_path: Pat
     ledger = [r for e in one.artifact.files("ledger") for r in one.artifact.read_table(e).to_pylist()]
     assert len(ledger) == 48 and {r["rule"] for r in ledger} == {"low_quality"}
     assert all(r["value"] > one.facts["cutoffs"][r["language"]]["medium"] for r in ledger)
+
+
+def table_of(made: Outcome, *names: str) -> list[dict]:
+    return [
+        row
+        for shard in Corpus.open(made.artifact).shards
+        for row in shard.read(["language", "text"], kept=False, signals=list(names)).to_pylist()
+    ]
+
+
+def test_by_default_the_best_are_those_of_the_quality_score(made: tuple, tmp_path: Path) -> None:
+    _, corpus, models = made
+    found = score(tmp_path, {"corpus": corpus.ref, **models}, rank_by="quality_score")
+    cutoffs = found.facts["cutoffs"]["en"]
+    assert cutoffs["rank_by"] == "quality_score" and 0 < cutoffs["medium"] <= cutoffs["high"] < 1
+    rows = [r for r in table_of(found, "quality_score", "quality") if r["language"] == "en"]
+    assert all(row["quality_score"] >= cutoffs["high"] for row in rows if row["quality"] == "high")
+    assert all(row["quality_score"] < cutoffs["medium"] for row in rows if row["quality"] == "low")
+    assert 36 <= sum(row["quality"] != "low" for row in rows) < 60
+    ledger = [r for e in found.artifact.files("ledger") for r in found.artifact.read_table(e).to_pylist()]
+    assert ledger and all(r["value"] < found.facts["cutoffs"][r["language"]]["medium"] for r in ledger)
+
+
+def test_a_language_without_weights_is_ranked_by_perplexity(made: tuple, tmp_path: Path) -> None:
+    _, corpus, models = made
+    weights = {"zh": Config().quality_weights["zh"].model_dump()}
+    inputs = {"corpus": corpus.ref, **models}
+    found = score(tmp_path, inputs, rank_by="quality_score", quality_weights=weights)
+    assert {lang: cut["rank_by"] for lang, cut in found.facts["cutoffs"].items()} == {
+        "zh": "quality_score",
+        "en": "perplexity",
+    }
+    rows = table_of(found, "quality_score")
+    assert all((row["quality_score"] is None) == (row["language"] == "en") for row in rows)
+
+
+def test_the_share_of_bad_lines_is_that_of_lines_beyond_the_documents_cutoff(
+    made: tuple, tmp_path: Path
+) -> None:
+    _, corpus, models = made
+    found = score(tmp_path, {"corpus": corpus.ref, **models})
+    model = Artifact.open(models["language_models.en"])
+    files = (model.fetch(model.file(name), tmp_path / "m") for name in ("sp.model", "lm.bin"))
+    scorer = Scorer(*files)
+    limit = math.log10(found.facts["cutoffs"]["en"]["line"])
+    shares = []
+    for row in table_of(found, "perplexity_bad_lines", "perplexity_line_spread"):
+        if row["language"] == "en":
+            lines = normalise_lines([row["text"]])[0]
+            scores = [-s / n for s, n in scorer.line_scores(lines)]
+            sizes = [len(line.encode()) for line in lines]
+            bad = sum(size for size, s in zip(sizes, scores, strict=True) if s > limit)
+            shares.append(bad / sum(sizes))
+            assert row["perplexity_bad_lines"] == pytest.approx(shares[-1], abs=1e-4)
+            mean = np.average(scores, weights=sizes)
+            spread = math.sqrt(np.average((np.array(scores) - mean) ** 2, weights=sizes))
+            assert row["perplexity_line_spread"] == pytest.approx(spread, abs=1e-4)
+    assert 0 < np.mean(shares) < 1
+
+
+def test_batches_are_bounded_in_bytes_and_documents() -> None:
+    sizes = np.array([BATCH_BYTES + 5, 1, 1, BATCH_BYTES, 1, *[0] * BATCH])
+    rows = np.arange(len(sizes))
+    found = [batch.tolist() for batch in batches(rows, sizes)]
+    assert [row for batch in found for row in batch] == rows.tolist()
+    assert found[:3] == [[0], [1, 2], [3]]
+    assert all(len(batch) <= BATCH for batch in found)
 
 
 def test_a_language_without_a_model_is_an_error_or_unscored(made: tuple) -> None:
