@@ -7,6 +7,7 @@ in memory, and decompressed HTTP bodies are read up to the limit only.
 
 from __future__ import annotations
 
+import io
 import mmap
 import re
 import zlib
@@ -233,10 +234,9 @@ def _http_record(block: bytes) -> WarcRecord:
         block = (
             block[:bare_end].replace(b"\r", b"").replace(b"\n", b"\r\n") + b"\r\n\r\n" + block[bare_end + 2 :]
         )
-    record = WarcRecord()
-    record.set_bytes_content(block)
-    record.is_http = True
-    return record
+    head = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: %d\r\n\r\n"
+    # a record out of an archive is decoded as it is read; one made by set_bytes_content is decoded whole, at once
+    return next(iter(ArchiveIterator(io.BytesIO(head % len(block) + block + b"\r\n\r\n"), parse_http=False)))
 
 
 def _http_body(block: bytes, limit: int) -> bytes | None:
