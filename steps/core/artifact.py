@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ class Files:
         """The Parquet file as an Arrow table (its ``columns`` only)."""
         data = self.read_bytes(entry)
         try:
-            return pq.read_table(io.BytesIO(data), columns=columns, use_threads=False)
+            # not pq.read_table, which imports pyarrow.dataset (and pandas with it) for one file in memory
+            return pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(
                 f"{self.where(entry)} is not readable Parquet: {str(error).splitlines()[0]}"

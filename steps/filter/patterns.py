@@ -57,9 +57,14 @@ def matches(one: Expression, text: str, places: Sequence[int] | None) -> Iterato
 
 def _first(parsed: _parser.SubPattern) -> frozenset[str] | None:
     """Words with one of which every match begins; None where one would be too short, or they are too many."""
-    words = {word for word, _ in _prefixes(parsed)}
-    words -= {word for word in words if any(word.startswith(other) for other in words - {word})}
-    return frozenset(words) if len(words) <= MOST and min(map(len, words)) >= SHORTEST else None
+    words = sorted({word for word, _ in _prefixes(parsed)})
+    if len(words[0]) < SHORTEST or len(words) > MOST:
+        return None
+    kept: list[str] = []
+    for word in words:  # one that begins with another stands behind it
+        if not kept or not word.startswith(kept[-1]):
+            kept.append(word)
+    return frozenset(kept) if min(map(len, kept)) >= SHORTEST else None
 
 
 def _is_first(sequence: _parser.SubPattern) -> bool:

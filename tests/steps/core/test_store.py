@@ -55,6 +55,19 @@ def test_objects_are_listed_by_prefix_in_order_and_read_by_range(store: Store, t
         store.get("q/a")
 
 
+def test_what_was_downloaded_and_the_store_do_not_change_each_other(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "copy"
+    for key in ("a", "b"):
+        store.put(key, key.encode())
+    store.download("a", path)
+    store.put("a", b"new")
+    assert path.read_bytes() == b"a"
+    store.download("b", path)
+    assert (path.read_bytes(), store.get("a"), store.get("b")) == (b"b", b"new", b"b")
+    path.unlink()
+    assert store.get("b") == b"b"
+
+
 def test_the_probe_accepts_a_store_that_keeps_its_conditions(store: Store) -> None:
     store.probe()
     assert not list(store.list("probe/"))
