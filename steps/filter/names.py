@@ -67,6 +67,8 @@ PARAGRAPH = {
     "cut_offs": "three full stops or a single … (but not ……) behind a letter or digit, wherever in the line",
     "cut_offs_per_100": "cut_offs per 100 tokens of the line, of at least 20",
     "repeats_earlier": "1 if an earlier line of the document is the same",
+    "tail_run": "lines in the run of lines of at most 15 tokens without a mark at their end, behind the last sentence "
+    "of the document, if the line is in it; else 0",
 }
 SENTENCE = {
     "characters": "characters of the sentence",
@@ -77,7 +79,7 @@ SENTENCE = {
     "repeats_earlier": "1 if an earlier sentence of the document is the same",
 }
 ENDINGS = ("cut_off", "unfinished")  # judged after all other spans were removed
-NO_CONTENT = ("repeats_earlier", "link_definition")  # what these signals remove is not counted in lost_share
+NO_CONTENT = ("repeats_earlier", "link_definition", "tail_run")  # what they remove is not counted in lost_share
 LEVELS = ("document", "paragraph", "sentence")
 
 

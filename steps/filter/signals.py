@@ -15,6 +15,7 @@ import pyarrow as pa
 from steps.filter import kernels as k
 from steps.filter import matcher
 from steps.filter.config import Config
+from steps.filter.layout import ends_in_comma, tail_run
 from steps.filter.patterns import OTHER_CASES, Expression, compile_expression, matches
 from steps.text import ngrams, segment
 from steps.text.segment import Spans
@@ -113,6 +114,9 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     sentence_repeats = _repeats(document_of_sentence, len(offsets) - 1, sentence_hash)
 
     paragraph = _line_signals(per_line) | {"repeats_earlier": line_repeats.astype(np.float64)}
+    marked = per_line[:, k.END] != k.ENDS_BARE
+    comma = ends_in_comma(data, lines.start, lines.end)
+    paragraph["tail_run"] = tail_run(lines.parent, paragraph["tokens"], marked, comma)
     sentence = {
         "characters": size.astype(np.float64),
         "tokens": tokens.astype(np.float64),

@@ -1,0 +1,38 @@
+"""Where a line stands in its page. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SHORT = 15  # tokens: a label, a link, a name
+COMMAS = (b",", "，".encode(), "、".encode(), b";", "；".encode())
+
+
+def ends_in_comma(data: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """bool[lines]: the last bytes are a comma or semicolon; data uint8[], start and end int64[lines]."""
+    found = np.zeros(len(end), dtype=bool)
+    for mark in COMMAS:
+        long = end - start >= len(mark)
+        same = long.copy()
+        for i, byte in enumerate(mark):
+            same[long] &= data[end[long] - len(mark) + i] == byte
+        found |= same
+    return found
+
+
+def tail_run(parent: np.ndarray, tokens: np.ndarray, ends: np.ndarray, comma: np.ndarray) -> np.ndarray:
+    """float64[lines]: lines in the run of short lines that do not end a sentence, at the end of the document; else 0.
+
+    parent int64[lines], ascending; tokens float64[lines]; ends and comma bool[lines], the line ends in a mark that is
+    none or one of COMMAS. The footer and the buttons of a page are such a run. A document of nothing else has none,
+    nor has a poem whose last mark is a comma.
+    """
+    loose = (tokens <= SHORT) & ~ends & ~comma
+    index = np.arange(len(parent))
+    # behind the last line that is not loose
+    last = np.full(int(parent[-1]) + 1 if len(parent) else 0, -1, dtype=np.int64)
+    np.maximum.at(last, parent[~loose], index[~loose])
+    inside = (last[parent] >= 0) & (index > last[parent])
+    inside &= ~comma[last[parent]]
+    count = np.bincount(parent[inside], minlength=len(last))
+    return np.where(inside, count[parent], 0).astype(np.float64) if len(parent) else np.zeros(0)
