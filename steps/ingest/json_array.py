@@ -11,9 +11,11 @@ from steps.ingest.compressed import READ_ERRORS, ends_early, open_compressed
 
 _CHUNK = 1 << 20
 _BLANK = b" \t\r\n"
-# everything between two structural bytes; inside of a string only quote and backslash count
-_STRUCTURE = re.compile(rb"[\"\[\]{},]")
-_IN_STRING = re.compile(rb"\\.?|\"", re.DOTALL)
+# strings count as one, so that what stands in them does not; the group is empty where the chunk ends in one
+_REST = rb"[^\"\\]*+(?:\\.[^\"\\]*+)*+(\"?)"
+_STRING_END = re.compile(_REST, re.DOTALL)
+_ELEMENTS = re.compile(rb"\"" + _REST + rb"|[\[\]{},]", re.DOTALL)
+_INSIDE = re.compile(rb"\"" + _REST + rb"|[\[\]{}]", re.DOTALL)
 
 
 class Element(NamedTuple):
@@ -77,15 +79,18 @@ class _Cutter:
         start = place
         if self._escaped:
             place, self._escaped = place + 1, False
-        while (match := (_IN_STRING if self._in_string else _STRUCTURE).search(chunk, place)) is not None:
+        if self._in_string:
+            end = _STRING_END.match(chunk, place)
+            place = self._string(chunk, end) if end else place
+        while not self._in_string:
+            match = (_ELEMENTS if self._depth == 1 else _INSIDE).search(chunk, place)
+            if match is None:
+                break
             place, found = match.end(), match[0]
-            if self._in_string:
-                self._in_string = found != b'"'
-                self._escaped = found == b"\\"  # the escaped byte is in the next chunk
+            if found.startswith(b'"'):
+                place = self._string(chunk, match)
                 continue
-            if found == b'"':
-                self._in_string = True
-            elif found in b"[{":
+            if found in b"[{":
                 self._depth += 1
             elif found in b"]}":
                 self._depth -= 1
@@ -98,6 +103,13 @@ class _Cutter:
                 yield from self.feed(chunk[place:])
                 return
         self._hold(chunk[start:])
+
+    def _string(self, chunk: bytes, match: re.Match[bytes]) -> int:
+        """Behind a string, or at the end of a chunk that ends inside of one."""
+        self._in_string = not match[1]
+        # what is left then is a backslash; the byte behind it is in the next chunk
+        self._escaped = self._in_string and match.end() < len(chunk)
+        return match.end()
 
     def _hold(self, part: bytes) -> None:
         self._size += len(part)
