@@ -19,6 +19,7 @@ from airflow.sdk import BaseOperator
 from plugins.connections import s3_environment
 from plugins.processes import Trace, end_processes, load_trace
 from plugins.publishing import emit_outlets
+from plugins.report_link import ReportLink
 from plugins.step_command import (
     MAX_LINE,
     StageSpec,
@@ -45,6 +46,8 @@ class ProcessStepOperator(BaseOperator):
     """
 
     ui_color = "#e8f1fa"
+    operator_extra_links = (ReportLink(),)
+    mlflow_run: str | None = None
 
     def __init__(self, *, spec: dict[str, Any], grace: float = 60.0, **options: Any) -> None:
         super().__init__(**options)
@@ -66,6 +69,7 @@ class ProcessStepOperator(BaseOperator):
             data = result_path.read_bytes() if result_path.exists() else b""
         result = parse_result(spec.section, data)
         emit_outlets(self, context, result)
+        self.mlflow_run = result.get("mlflow_run")
         return result
 
     def on_kill(self) -> None:

@@ -21,6 +21,7 @@ from plugins.connections import s3_environment
 from plugins.image_lock import CONTEXT_LABEL, LockedImage, image_pins, locked_image
 from plugins.process_operator import ProcessStepOperator
 from plugins.publishing import emit_outlets
+from plugins.report_link import ReportLink
 from plugins.step_command import (
     MAX_LINE,
     MAX_RESULT_BYTES,
@@ -53,6 +54,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     external_id_key = "container_id"
     template_fields = ()
     ui_color = "#e6f4ea"
+    operator_extra_links = (ReportLink(),)
+    mlflow_run: str | None = None
 
     def __init__(self, *, spec: dict[str, Any], image: str, grace: int = 60, **options: Any) -> None:
         super().__init__(image=image, mount_tmp_dir=False, auto_remove="never", **options)
@@ -65,6 +68,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         """Run the step, or follow the one that runs already; its StepResult is the XCom."""
         result = self.execute_resumable(context)
         emit_outlets(self, context, result)
+        self.mlflow_run = result.get("mlflow_run")
         return result
 
     def on_kill(self) -> None:

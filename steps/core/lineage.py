@@ -286,12 +286,22 @@ def _run(
     if run_id is None:
         tags = {"tokenmill.lineage": key, **tags}
         run_id = mlflow.create_run(experiment, name, _milliseconds(entry.started), tags)
-    if store.replace(path, json.dumps({"run_id": run_id}).encode(), etag):
+    if store.replace(path, json.dumps({"run_id": run_id, "experiment": experiment}).encode(), etag):
         return run_id
     winner = json.loads(store.get(path))["run_id"]
     if made and winner != run_id:
         mlflow.delete_run(run_id)
     return winner
+
+
+def run_path(store: Store, entry: LineageEntry) -> str | None:
+    """experiments/<id>/runs/<id> of the MLflow run that stands for an entry; None before it was delivered."""
+    try:
+        found = json.loads(store.get(f"lineage/runs/{entry.key}.json"))
+    except ObjectMissing:
+        return None
+    # runs that an earlier version made have no experiment on record
+    return f"experiments/{found['experiment']}/runs/{found['run_id']}" if "experiment" in found else None
 
 
 def _log_parent(mlflow: MlflowRest, parent: str, entry: LineageEntry, datasets: list[dict[str, Any]]) -> None:

@@ -43,8 +43,9 @@ def run_section(run: dict[str, Any], section: str, given: Mapping[str, str], roo
     except StepError as error:
         lineage.record_failure(open_store(root), run["dag"], run["run_id"], section, error)
         raise
-    lineage.record(open_store(root), lineage_entry(run, section, config, outcome))
-    return result_of(outcome, section)
+    store, entry = open_store(root), lineage_entry(run, section, config, outcome)
+    lineage.record(store, entry)
+    return result_of(outcome, section).model_copy(update={"mlflow_run": lineage.run_path(store, entry)})
 
 
 def result_of(outcome: Outcome, section: str) -> StepResult:

@@ -273,8 +273,12 @@ def test_a_refused_entry_does_not_hold_up_the_others(tracking: str, store: FileS
 
 def test_the_report_is_an_artifact_of_the_run(tracking: str, store: FileStore, dag: str) -> None:
     store.put("filter/report.html", "<p>报告</p>".encode())
-    lineage.record(store, entry(dag, report="filter/report.html"))
+    told = entry(dag, report="filter/report.html")
+    assert lineage.run_path(store, told) is None, "not delivered yet"
+    lineage.record(store, told)
     child = next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "filter")
+    info = child["info"]
+    assert lineage.run_path(store, told) == f"experiments/{info['experiment_id']}/runs/{info['run_id']}"
     address = f"{tracking}/get-artifact?run_id={child['info']['run_id']}&path=report.html"
     with urllib.request.urlopen(address, timeout=20) as answer:
         assert answer.read().decode() == "<p>报告</p>"
