@@ -78,7 +78,7 @@ def verdict_blocks(verdict: Verdict) -> list[Block]:
 
 def strata(verdict: Verdict) -> Table:
     """Where each source and language stands."""
-    rows = [
+    rows: list[list[Cell]] = [
         [name.replace("|", " · "), s.documents, s.read, s.defective, f"{s.bound_rate:.3%}"]
         for name, s in sorted(verdict.strata.items(), key=lambda item: (-item[1].documents, item[0]))
     ]
