@@ -20,7 +20,6 @@ from scipy.optimize import minimize
 
 from benchmarks.quality import quality_sets
 from benchmarks.quality.chain import Records, documents, ingest, markdown, read_jsonl, shared
-from steps.core.artifact import Artifact
 from steps.core.step import Outcome, run_step
 from steps.language_model.reference import hold_out_every
 from steps.score.quality import FEATURES, measure, quality_scores
@@ -94,16 +93,21 @@ def language_model(root: Path, language: str) -> tuple[Outcome, list[str]]:
     return model, kept[every - 1 :: every]
 
 
+def open_scorer(model: Outcome, root: Path) -> Scorer:
+    """The scorer behind a language_model artifact."""
+    artifact = model.artifact
+    pieces, grams = (artifact.fetch(artifact.file(name), root / "models") for name in ("sp.model", "lm.bin"))
+    return Scorer(pieces, grams, artifact.facts["normalisation"])
+
+
 def measured(model: Outcome, texts: list[str], language: str, root: Path) -> tuple[np.ndarray, np.ndarray]:
     """(float64[n, FEATURES], perplexity float64[n])."""
-    artifact: Artifact = model.artifact
-    pieces, grams = (artifact.fetch(artifact.file(name), root / "models") for name in ("sp.model", "lm.bin"))
-    scorer = Scorer(pieces, grams, artifact.facts["normalisation"])
+    scorer, reference = open_scorer(model, root), model.artifact.facts["reference"]
     found = []
     for at in range(0, len(texts), 500):
         batch = pa.array(texts[at : at + 500], pa.large_string())
         scores = scorer.score(batch)
-        values = measure(batch, language, scores, artifact.facts["reference"])
+        values = measure(batch, language, scores, reference)
         found.append(np.column_stack([values, scores.perplexity]))
     whole = np.concatenate(found)
     return whole[:, :-1], whole[:, -1]

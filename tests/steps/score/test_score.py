@@ -115,7 +115,7 @@ def test_the_share_of_bad_lines_is_that_of_lines_beyond_the_documents_cutoff(
     for row in table_of(found, "perplexity_bad_lines", "perplexity_line_spread"):
         if row["language"] == "en":
             lines = normalise_lines([row["text"]])[0]
-            scores = [-s / n for s, n in scorer.line_scores(lines)]
+            scores = [-s / n for s, n in zip(*scorer.line_scores(lines), strict=True)]
             sizes = [len(line.encode()) for line in lines]
             bad = sum(size for size, s in zip(sizes, scores, strict=True) if s > limit)
             shares.append(bad / sum(sizes))
