@@ -69,6 +69,8 @@ PARAGRAPH = {
     "repeats_earlier": "1 if an earlier line of the document is the same",
     "tail_run": "lines in the run of lines of at most 15 tokens without a mark at their end, behind the last sentence "
     "of the document, if the line is in it; else 0",
+    "wide_gaps": "single spaces between two ideographs or other wide characters of the line",
+    "wide_gaps_per_100": "wide_gaps per 100 tokens of the line, of at least 20",
 }
 SENTENCE = {
     "characters": "characters of the sentence",
@@ -79,7 +81,11 @@ SENTENCE = {
     "repeats_earlier": "1 if an earlier sentence of the document is the same",
 }
 ENDINGS = ("cut_off", "unfinished")  # judged after all other spans were removed
-NO_CONTENT = ("repeats_earlier", "link_definition", "tail_run")  # what they remove is not counted in lost_share
+NO_CONTENT = (
+    "repeats_earlier",
+    "link_definition",
+    "tail_run",
+)  # what they remove is not counted in lost_share
 LEVELS = ("document", "paragraph", "sentence")
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from steps.filter import kernels as k
 from steps.filter import matcher
 from steps.filter.config import Config
-from steps.filter.layout import ends_in_comma, tail_run
+from steps.filter.layout import ends_in_comma, tail_run, wide_gaps
 from steps.filter.patterns import OTHER_CASES, Expression, compile_expression, matches
 from steps.text import ngrams, segment
 from steps.text.segment import Spans
@@ -117,6 +117,8 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     marked = per_line[:, k.END] != k.ENDS_BARE
     comma = ends_in_comma(data, lines.start, lines.end)
     paragraph["tail_run"] = tail_run(lines.parent, paragraph["tokens"], marked, comma)
+    paragraph["wide_gaps"] = wide_gaps(data, lines.start, lines.end).astype(np.float64)
+    paragraph["wide_gaps_per_100"] = 100 * paragraph["wide_gaps"] / np.maximum(paragraph["tokens"], 20)
     sentence = {
         "characters": size.astype(np.float64),
         "tokens": tokens.astype(np.float64),

@@ -63,7 +63,7 @@ def entry_key(line: str) -> str:
     """The key of a line of a list: a domain, or a URL with or without scheme."""
     host, path = split_url(line)
     path = path.rstrip("/")
-    return f"{host}/{path}" if path else host
+    return f"{host}/{path}" if host and path else host
 
 
 def read_list(data: bytes, where: str) -> np.ndarray:
