@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tokenmill",
-        description=__doc__,
+        description=(__doc__ or "").replace("``", "").replace("`", ""),
         epilog="tokenmill COMMAND --help says more, with an example.",
         formatter_class=_Help,
     )
@@ -117,7 +117,10 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs of the description."""
+    """Keeps the paragraphs of the description, and the longest command beside what it does."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
 
 
 def _command(commands: Any, name: str, text: str, function: Any) -> argparse.ArgumentParser:
