@@ -117,10 +117,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs of the description, and the longest command beside what it does."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
+    """Keeps the paragraphs of the description."""
 
 
 def _command(commands: Any, name: str, text: str, function: Any) -> argparse.ArgumentParser:
