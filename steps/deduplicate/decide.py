@@ -13,8 +13,9 @@ from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.config import Config
-from steps.deduplicate.exchange import put_runs, read_run, read_runs
+from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
 from steps.deduplicate.keys import doc_id_text, settings_digest
+from steps.deduplicate.match import DECISIONS
 from steps.deduplicate.sources import INDEX, Source, all_sources, row_of, source_of
 
 STAGES = ("url", "text", "near")
@@ -29,11 +30,8 @@ def collect(task: dict[str, Any], part: PartWriter) -> None:
         found = read_runs(files, task["decisions"][name], task["bucket"])
         if found is not None:
             tables.append(found.append_column("stage", pa.array(np.full(found.num_rows, stage, np.uint8))))
-    runs = {}
-    if tables:
-        decisions = pa.concat_tables(tables).sort_by("place")
-        sources = source_of(decisions["place"].to_numpy())
-        runs = {int(n): decisions.filter(pa.array(sources == n)) for n in np.unique(sources)}
+    decisions = pa.concat_tables(tables).sort_by("place") if tables else DECISIONS.empty_table()
+    runs = split(decisions, source_of(decisions["place"].to_numpy()))
     put_runs(part, f"decided/{task['bucket']:05d}.runs", runs)
 
 

@@ -7,9 +7,11 @@ objects into one, again by partition, so that a reduce task carries one entry ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from steps.core.artifact import Files
@@ -20,21 +22,37 @@ from steps.core.parts import PartWriter
 
 
 def put_runs(
-    part: PartWriter, key: str, tables: Mapping[int, pa.Table], compression: Literal["zstd"] | None = None
+    part: PartWriter,
+    key: str,
+    tables: Iterable[tuple[int, pa.Table]],
+    compression: Literal["zstd"] | None = None,
 ) -> None:
     """Write one temporary object ``key`` with the non-empty ``tables``, each addressed by its partition number.
 
-    Keys are as good as random, so that only texts gain from ``compression``.
+    Tables are taken one at a time, and are on disk before the next is made. Keys are as good as random, so that only
+    texts gain from ``compression``.
     """
-    segments, index, at = [], {}, 0
-    for partition in sorted(tables):
-        if tables[partition].num_rows:
-            segment = _encode(tables[partition], compression)
-            index[str(partition)] = [at, len(segment), bytes_digest(segment)]
-            segments.append(segment)
-            at += len(segment)
-    rows = sum(table.num_rows for table in tables.values())
-    part.put_bytes(key, b"".join(segments), "runs", rows=rows, temporary=True, index=index)
+    path = part.scratch / "runs"
+    index: dict[str, list[Any]] = {}
+    rows = 0
+    with path.open("wb") as file:
+        for partition, table in tables:
+            if table.num_rows:
+                segment = _encode(table, compression)
+                index[str(partition)] = [file.tell(), segment.size, bytes_digest(memoryview(segment))]
+                file.write(segment)
+                rows += table.num_rows
+    part.put_file(key, path, "runs", rows=rows, temporary=True, index=index)
+
+
+def split(table: pa.Table, owner: np.ndarray, first: int = 0) -> Iterator[tuple[int, pa.Table]]:
+    """(``first`` + owner, its rows), for each value of ``owner`` (int64[n]) that occurs."""
+    order = np.argsort(owner, kind="stable")
+    table, owner = table.take(pa.array(order)), owner[order]
+    present, starts = np.unique(owner, return_index=True)
+    bounds = itertools.pairwise([*starts.tolist(), len(owner)])
+    for number, (begin, end) in zip(present.tolist(), bounds, strict=True):
+        yield first + number, table.slice(begin, end - begin)
 
 
 def index_runs(task: dict[str, Any], part: PartWriter) -> None:
@@ -43,12 +61,11 @@ def index_runs(task: dict[str, Any], part: PartWriter) -> None:
     for entry in map(FileEntry.model_validate, task["entries"]):
         for partition, (start, length, digest) in entry.meta["index"].items():
             found.setdefault(int(partition), []).append((entry.object_name, start, length, digest))
-    tables = {
-        partition: pa.table(
-            dict(zip(("object", "start", "length", "sha256"), zip(*places, strict=True), strict=True))
-        )
-        for partition, places in found.items()
-    }
+    names = ("object", "start", "length", "sha256")
+    tables = (
+        (partition, pa.table(dict(zip(names, zip(*found[partition], strict=True), strict=True))))
+        for partition in sorted(found)
+    )
     put_runs(part, task["key"], tables, "zstd")
 
 
@@ -71,12 +88,12 @@ def read_run(files: Files, entry: Mapping[str, Any], partition: int) -> pa.Table
     return None if place is None else _read_segment(files, file.object_name, *place)
 
 
-def _encode(table: pa.Table, compression: Literal["zstd"] | None) -> bytes:
+def _encode(table: pa.Table, compression: Literal["zstd"] | None) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table.combine_chunks())
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue()
 
 
 def _read_segment(files: Files, object: str, start: int, length: int, sha256: str) -> pa.Table:

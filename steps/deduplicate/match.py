@@ -10,7 +10,7 @@ import pyarrow as pa
 from steps.core.artifact import Files
 from steps.core.parts import PartWriter
 from steps.deduplicate import bloom
-from steps.deduplicate.exchange import put_runs, read_runs
+from steps.deduplicate.exchange import put_runs, read_runs, split
 from steps.deduplicate.sources import all_sources, keeper_order, places, source_of
 
 DECISIONS = pa.schema(
@@ -48,7 +48,7 @@ def put_keys(number: int, keys: pa.Table, partitions: int, part: PartWriter) -> 
             }
         )
         owner = np.where((high | low) == 0, partitions, (high % np.uint64(partitions)).astype(np.int64))
-        runs = {p: table.filter(pa.array(owner == p)) for p in range(partitions)}
+        runs = ((p, rows) for p, rows in split(table, owner) if p < partitions)
         put_runs(part, f"{kind}/{number:06d}.runs", runs)
     features = keys["features"].to_numpy()
     return {"documents": keys.num_rows, "near": int((features >= part.config.min_features).sum())}
@@ -73,7 +73,7 @@ def still_here(files: Files, removed: list[dict[str, Any]], place: np.ndarray, p
 def put_decisions(part: PartWriter, key: str, decisions: pa.Table, per_bucket: int) -> None:
     """Write decisions as runs by bucket of the sources that they are about."""
     bucket = source_of(decisions["place"].to_numpy()) // per_bucket
-    put_runs(part, key, {int(b): decisions.filter(pa.array(bucket == b)) for b in np.unique(bucket)})
+    put_runs(part, key, split(decisions, bucket))
 
 
 def find_equal(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from steps.deduplicate.candidates import (
     roots,
 )
 from steps.deduplicate.config import Config
-from steps.deduplicate.exchange import put_runs, read_run, read_runs
+from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
 from steps.deduplicate.keys import band_keys, text_batches, verified_grams
 from steps.deduplicate.match import decision_table, put_decisions, still_here
 from steps.deduplicate.sources import all_sources, keeper_order, places, row_of, source_of
@@ -68,32 +67,25 @@ def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
     rows = pa.table(
         {"place": place, **{name: keys[name] for name in ("simhash", "sketch_low", "sketch_high", "grams")}}
     )
-    partitions = task["partitions"]
-    bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
-    fingerprints, bands = keys["simhash"].to_numpy(), band_keys(keys)
-    runs: dict[int, pa.Table] = {}
-    for slot in range(slots(config)):
-        if slot <= config.hamming:
-            owner, table = partition_of(fingerprints, bounds, slot, partitions), rows
-        else:
-            key = bands[:, slot - config.hamming - 1]
-            owner = (key % partitions).astype(np.int64)
-            table = rows.drop_columns("simhash").append_column("key", pa.array(key))
-        runs.update(_split(table, owner, slot * partitions))
-    put_runs(part, f"near/{part.task['number']:05d}.runs", runs)
+    put_runs(part, f"near/{task['number']:05d}.runs", _near_runs(rows, band_keys(keys), task, config))
     return len(place)
 
 
-def _split(table: pa.Table, owner: np.ndarray, first: int) -> dict[int, pa.Table]:
-    """The rows of each owner, under number ``first`` + owner."""
-    order = np.argsort(owner, kind="stable")
-    table, owner = table.take(pa.array(order)), owner[order]
-    present, starts = np.unique(owner, return_index=True)
-    bounds = [*starts.tolist(), len(owner)]
-    return {
-        first + int(o): table.slice(a, b - a)
-        for o, (a, b) in zip(present, itertools.pairwise(bounds), strict=True)
-    }
+def _near_runs(
+    rows: pa.Table, bands: np.ndarray, task: dict[str, Any], config: Config
+) -> Iterator[tuple[int, pa.Table]]:
+    """Every slot's rows by partition, slot after slot."""
+    partitions = task["partitions"]
+    bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
+    fingerprints = rows["simhash"].to_numpy()
+    for slot in range(config.hamming + 1):
+        owner = partition_of(fingerprints, bounds, slot, partitions)
+        yield from split(rows, owner, slot * partitions)
+    rows = rows.drop_columns("simhash")
+    for slot in range(config.hamming + 1, slots(config)):
+        key = bands[:, slot - config.hamming - 1]
+        owner = (key % partitions).astype(np.int64)
+        yield from split(rows.append_column("key", pa.array(key)), owner, slot * partitions)
 
 
 def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
@@ -176,7 +168,7 @@ def group_candidates(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     owner = np.unique((np.cumsum(pieces) - pieces) // most, return_inverse=True)[1]
     table = pa.table({"place": place, "group": group, "task": owner[group]}).sort_by("place")
     sources = source_of(table["place"].to_numpy())
-    put_runs(part, "groups.runs", _split(table, sources, 0))
+    put_runs(part, "groups.runs", split(table, sources))
     return {
         "sources": np.unique(sources).tolist(),
         "tasks": int(owner.max()) + 1 if len(owner) else 0,
@@ -198,7 +190,7 @@ def fetch_texts(task: dict[str, Any], part: PartWriter) -> None:
     text = all_sources(part.inputs)[number].documents(["text"], rows)["text"]
     for name, column in [*zip(keys.column_names, keys.columns, strict=True), ("text", text)]:
         members = members.append_column(name, column)
-    put_runs(part, f"texts/{number:06d}.runs", _split(members, members["task"].to_numpy(), 0), "zstd")
+    put_runs(part, f"texts/{number:06d}.runs", split(members, members["task"].to_numpy()), "zstd")
 
 
 KEYS = ["quality", "doc_high", "doc_low", "simhash", "sketch_low", "sketch_high", "grams", "bands"]

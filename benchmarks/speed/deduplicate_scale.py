@@ -1,0 +1,189 @@
+"""De-duplication of millions of made-up keys: time, memory and temporary bytes, and how they grow.
+
+    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--workers 1]
+
+Everything that grows faster than the texts is run as the step runs it, on the same part files: URL and text
+stage, tables, bands, groups. Making keys and verifying pairs are linear in the texts and measured elsewhere. The keys
+are as awkward as those of real texts: bits of fingerprints lean to one side, so that unrelated ones lie as near as in
+lctt_opensource (37 pairs in a million within 10 bits); band keys collide for unrelated texts five times in a million
+pairs; 5 % of the documents share their URL, 5 % their text, 20 % are near duplicates in small groups, and 1 % are
+pages of one template.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from steps.core.config import Runtime
+from steps.core.parts import PartWriter
+from steps.core.step import Step, StepContext, run_step
+from steps.deduplicate.config import Config as DeduplicateConfig
+from steps.deduplicate.keys import SCHEMA
+from steps.deduplicate.match import put_keys
+from steps.deduplicate.sources import bucket_size
+from steps.deduplicate.step import find_candidates, find_equals, temporary
+from steps.text.minhash import BANDS
+
+SHARD_ROWS = 100_000
+BAND_KEYS = (
+    3_200_000  # 16 bands collide in 5 of a million unrelated pairs: bigrams of Chinese texts, J about 0.05
+)
+FAMILY = 4  # near duplicates of one text
+TIMES: dict[str, float] = {}
+
+
+class Config(DeduplicateConfig):
+    """Settings of de-duplication, and how many documents to make up."""
+
+    documents: int = Field(1, description="Documents.")
+
+
+def leaning_bits(rng: np.random.Generator, count: int) -> np.ndarray:
+    """uint64[count] in which a bit is set with probability 0.28: two of them differ in 26 bits on average."""
+    a, b, c, d, e = rng.integers(0, 2**64, (5, count), np.uint64)
+    return a & (b | (c & d & e))
+
+
+def flip(rng: np.random.Generator, values: np.ndarray, times: int) -> np.ndarray:
+    for _ in range(times):
+        values = values ^ (np.uint64(1) << rng.integers(0, 64, values.shape).astype(np.uint64))
+    return values
+
+
+def make_keys(rng: np.random.Generator, rows: int) -> pa.Table:
+    """Keys of one shard: unique documents first, then copies of its first ones, then pages of the one template."""
+    copies, template = rows // 5, rows // 100
+    unique = rows - copies - template
+    of = np.concatenate([np.arange(unique), np.arange(copies) // FAMILY, np.zeros(template, np.int64)])
+    near = np.arange(rows) >= unique
+    simhash, sketch = leaning_bits(rng, unique)[of], rng.integers(0, 2**64, (unique, 2), np.uint64)[of]
+    bands = rng.integers(0, BAND_KEYS, (unique, BANDS)).astype(np.uint32)[of]
+    page = np.arange(rows) >= unique + copies
+    common = np.random.default_rng(1)
+    simhash[page], sketch[page] = (
+        common.integers(0, 2**64, dtype=np.uint64),
+        common.integers(0, 2**64, 2, np.uint64),
+    )
+    bands[page] = common.integers(0, BAND_KEYS, BANDS)
+    simhash[near], sketch[near] = flip(rng, simhash[near], 4), flip(rng, sketch[near], 4)
+    other = near[:, None] & (rng.random((rows, BANDS)) > 0.33)  # a band stays at Jaccard 0.8 with 0.8 ** 5
+    bands[other] = rng.integers(0, BAND_KEYS, int(other.sum()))
+    doc, url, text = rng.integers(0, 2**64, (3, rows, 2), np.uint64)
+    url[: rows // 20], text[rows // 20 : rows // 10] = (
+        url[rows // 2 : rows // 2 + rows // 20],
+        text[-(rows // 20) :],
+    )
+    columns: dict[str, Any] = {"row": np.arange(rows), "quality": rng.integers(0, 3, rows, np.uint8)}
+    for name, values in (("doc", doc), ("url", url), ("text", text)):
+        columns |= {f"{name}_high": values[:, 0], f"{name}_low": values[:, 1]}
+    columns |= {"simhash": simhash, "features": np.full(rows, 500), "grams": rng.integers(300, 400, rows)}
+    columns |= {"sketch_low": sketch[:, 0], "sketch_high": sketch[:, 1]}
+    buffers = [None, pa.py_buffer(bands.tobytes())]
+    columns["bands"] = pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * BANDS), rows, buffers)
+    return pa.table(columns).cast(SCHEMA)
+
+
+def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
+    keys = make_keys(np.random.default_rng(task["source"]), task["rows"])
+    return put_keys(task["source"], keys, task["partitions"], part)
+
+
+def run(ctx: StepContext) -> None:
+    """The step's stages between its keys and its texts."""
+    documents = ctx.config.documents
+    partitions = max(1, -(-documents // ctx.config.partition_documents))
+    tasks = [
+        {"source": n, "rows": min(SHARD_ROWS, documents - first), "partitions": partitions}
+        for n, first in enumerate(range(0, documents, SHARD_ROWS))
+    ]
+    began = _now()
+    keyed = ctx.map("keys", write_keys, tasks)
+    TIMES["making up keys"] = _now() - began
+    common = {"folder": ctx.folder, "first_new": 0, "per_bucket": bucket_size(len(tasks))}
+    began = _now()
+    decisions = find_equals(ctx, common, keyed, partitions)
+    TIMES["URL and text"] = _now() - began
+    began = _now()
+    near = sum(part.result["near"] for part in keyed)
+    find_candidates(ctx, common, temporary(keyed, "keys/"), near, list(decisions.values()))
+    TIMES["tables, bands and groups"] = _now() - began
+
+
+def _now() -> float:
+    """CPU seconds of this process and its workers: others may be running."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def measure(documents: int) -> dict[str, Any]:
+    """One run in this process, on one worker."""
+    with tempfile.TemporaryDirectory() as folder:
+        step = Step("deduplicate_scale", 1, Config, run)
+        began = time.monotonic()
+        outcome = run_step(
+            step,
+            config={"documents": documents},
+            inputs={},
+            root=f"file://{folder}",
+            runtime=Runtime(workers=1),
+        )
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        return {
+            "documents": documents,
+            "seconds": TIMES,
+            "wall": time.monotonic() - began,
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "bytes": size,
+            "near": outcome.facts["near"],
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--millions", type=float, nargs="+", default=[2, 20])
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one)))
+        return
+    print(
+        "| documents | URL and text, s | tables, bands, groups, s | µs per document | peak memory, MB | files, GB "
+        "| compared pairs per document |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for millions in options.millions:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.speed.deduplicate_scale",
+            "--one",
+            str(int(millions * 1e6)),
+        ]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        found = json.loads(done.stdout.decode().strip().split("\n")[-1])
+        n, seconds = found["documents"], found["seconds"]
+        equal, near = seconds["URL and text"], seconds["tables, bands and groups"]
+        print(
+            f"| {n:,} | {equal:.0f} | {near:.0f} | {(equal + near) / n * 1e6:.1f} | {found['memory'] / 1e6:,.0f} "
+            f"| {found['bytes'] / 1e9:.1f} | {found['near']['compared_pairs'] / n:,.0f} |",
+            flush=True,
+        )
+        print(json.dumps(found), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
