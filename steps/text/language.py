@@ -39,6 +39,7 @@ KANA_SHARE = 0.05  # Japanese prose has 30-60 % kana; Chinese pages have it in n
 
 UNSURE = 0.5  # score below which the other opinions are asked (CCNet's bound for keeping a document)
 HAN_AMONG_CODE = 0.1  # own measurement: Chinese articles with listings have 0.15 to 0.5
+SURE = 0.9  # of Japanese in Han alone, with CLD2: 0.1 % of Chinese sentences and half of such Japanese lines
 SHORT = 200  # letters up to which CLD2 may help out; of longer texts it calls program code English
 MIN_WORDS = 8
 ENGLISH_SHARE = (
@@ -112,7 +113,8 @@ def identify_batch(data: np.ndarray, offsets: np.ndarray, lines: Scan) -> list[G
     """The main language of each text of a batch (as in `scan`, whose result ``lines`` is).
 
     Where most letters are Han and there is next to no kana or hangul, the script decides for Chinese (both identifiers
-    are weak on short Chinese text), unless both say Japanese and a character that only Japanese uses bears them out.
+    are weak on short Chinese text), unless both say Japanese and a character that only Japanese uses bears them out, or
+    fastText is `SURE`.
     Otherwise the windows vote with fastText's probabilities, so that an English menu above a Chinese article does not
     decide; where they are unsure, Han among code, English function words and CLD2 do.
     """
@@ -147,7 +149,7 @@ def _decide(votes: _Votes, han: float, counts: np.ndarray, text: str) -> tuple[s
     named, _, reliable = votes.cld2
     score = min(score, 1.0)
     if han >= HAN_SHARE:
-        if counts[bits.JAPANESE] and language == named == "ja":
+        if language == named == "ja" and (counts[bits.JAPANESE] or score >= SURE):
             return "ja", score
         return "zh", max(han, min(votes.fasttext.get("zh", 0.0), 1.0))
     if score >= UNSURE:
@@ -209,8 +211,13 @@ def _fasttext(windows: list[str]) -> dict[str, float]:
 
 
 def _cld2(text: str) -> tuple[str, float, bool]:
-    """CLD2's first language of plain text, its share, and whether CLD2 calls that reliable."""
-    reliable, _, details = _second().detect(text, isPlainText=True)[:3]
+    """CLD2's first language of plain text, its share, and whether CLD2 calls that reliable. It refuses some
+    characters, which are no language.
+    """
+    try:
+        reliable, _, details = _second().detect(text, isPlainText=True)[:3]
+    except _second().error:
+        return UNKNOWN, 0.0, False
     if details[0][1] == "un":
         reliable, details = False, _second().detect(text, isPlainText=True, bestEffort=True)[2]
     total = sum(detail[2] for detail in details)

@@ -28,11 +28,11 @@ def _class(first: int, last: int) -> str:
 
 
 _TAIL = f"[{_class(0x80, 0xBF)}]"
-# two-byte sequences are believed after Â and Ã (accented Latin letters), or three in a row: "× " is no Hebrew
-# letter
+# two-byte sequences are believed after Â and Ã (accented Latin letters), after others, or three in a row: "× " is no
+# Hebrew letter
 _UTF8_AS_1252 = re.compile(
-    f"(?:[ÂÃ]{_TAIL}|[{_class(0xE0, 0xEF)}]{_TAIL}{{2}}|[{_class(0xF0, 0xF4)}]{_TAIL}{{3}}"
-    f"|(?:[{_class(0xC4, 0xDF)}]{_TAIL}){{3,}})+"
+    f"(?:(?:[ÂÃ]{_TAIL}|[{_class(0xE0, 0xEF)}]{_TAIL}{{2}}|[{_class(0xF0, 0xF4)}]{_TAIL}{{3}})"
+    f"(?:[{_class(0xC4, 0xDF)}]{_TAIL})*|(?:[{_class(0xC4, 0xDF)}]{_TAIL}){{3,}})+"
 )
 # beside proof of the accident: a right quotation mark whose last byte (9D) was deleted as a control
 # character, and a no-break space (A0) that became an ordinary one
@@ -56,7 +56,7 @@ _GB2312_LEVEL_1 = re.compile(
     + "".join(bytes([a, b]).decode("gb2312", "ignore") for a in range(0xB0, 0xD8) for b in range(0xA1, 0xFF))
     + "]"
 )  # the 3,755 commonest characters: 99.7 % of modern Chinese prose (GB 2312-80)
-_RARE_HAN = re.compile("[\u3400-\u4dbf]")  # "ä –" (a letter, NBSP, dash) is no rare character either
+_RARE_HAN = re.compile("[\u3400-\u4dbf]")  # "ä –" (a letter, NBSP, dash) is none
 _LIKELY = re.compile(_GB2312_LEVEL_1.pattern[:-1] + "，。、；：？！（）《》“”…]")
 
 
@@ -106,8 +106,8 @@ def _repair_1252(line: str) -> tuple[str, int]:
             result = bytes(_TO_BYTE[c] for c in match[0]).decode("utf-8")
         except UnicodeDecodeError:
             return match[0]
-        if _RARE_HAN.fullmatch(result):
-            return match[0]
+        if _RARE_HAN.fullmatch(result) or (len(result) == 1 and "\xa0" in match[0][1:-1]):
+            return match[0]  # "é »" (a letter, NBSP, a mark) is French
         count += 1
         return result
 
@@ -134,7 +134,10 @@ def _undo_whole(line: str) -> str | None:
         except UnicodeDecodeError:
             continue
         others = sum(not c.isascii() for c in result)
-        if encoding == "utf-8" or (others >= MIN_GBK_LINE and len(_LIKELY.findall(result)) >= 0.8 * others):
+        likely = len(_LIKELY.findall(result))
+        if encoding == "utf-8" or (others >= MIN_GBK_LINE and likely >= 0.8 * others):
+            return result
+        if others == MIN_GBK_LINE - 1 and likely == others == len(result):
             return result
     return None
 

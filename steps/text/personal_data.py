@@ -54,7 +54,7 @@ _PHONE = re.compile(
 )
 # a number that its label makes a telephone number: 电话：62345678, Tel 0755 2345 6789
 _PHONE_NAMED = re.compile(
-    r"((?:电话|座机|手机号?码?|热线|传真|联系方式|\b(?:tel|telephone|phone|mobile|fax|cell))[^\d\n<+(]{0,8})"
+    r"((?:电话|座机|手机号?码?|热线|传真|联系方式|(?<![A-Za-z])(?:tel|telephone|phone|mobile|fax|cell))[^\d\n<+(]{0,8})"
     r"(?<![\d.$=*/^_])(?=[\d(])((?:\(0\d{2,3}\) ?)?\d{2,4}(?:[ -]?\d{2,4}){1,4})(?![A-Za-z0-9_=*/^]|[.,]\d|-\d)",
     re.IGNORECASE | re.ASCII,
 )
@@ -63,17 +63,19 @@ _IPV4 = re.compile(
     re.ASCII,
 )
 _VERSION_BEFORE = re.compile(
-    r"(?:\b(?:version|release|build|ver|firmware|v|section|chapter|EC|figure|table)|版本|固件|章节|§)[ :：]*$",
+    r"(?:(?<![A-Za-z])(?:version|release|build|ver|firmware|v|section|chapter|EC|figure|table)|版本|固件|章节|§)[ :：]*$",
     re.IGNORECASE,
 )
 _IPV6 = re.compile(
     r"(?<![\w:.])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
-    r"|(?:[0-9A-Fa-f]{1,4}:){2,6}(?::[0-9A-Fa-f]{1,4}){1,5}|(?:[0-9A-Fa-f]{1,4}:){3,7}:)(?![\w:.])",
+    r"|(?:[0-9A-Fa-f]{1,4}:){2,6}(?::[0-9A-Fa-f]{1,4}){1,5}|(?:[0-9A-Fa-f]{1,4}:){3,7}:)(?![\w:]|\.\w)",
     re.ASCII,
 )
 # an address whose four numbers are this small is a section number (1.2.3.4): 0.02 % of addresses look so
 _LEAST_OCTET = 32
-_ADDRESS_BEFORE = re.compile(r"\b(?:IP|DNS|server|host|ping|address)|地址|服务器|主机", re.IGNORECASE)
+_ADDRESS_BEFORE = re.compile(
+    r"(?<![A-Za-z])(?:IP|DNS|server|host|ping|address)|地址|服务器|主机", re.IGNORECASE
+)
 # RFC 6890: networks whose addresses are nobody's, and multicast; (first bits, how many)
 _RESERVED = tuple(
     (int(ipaddress.IPv4Address(network)) >> (32 - size), size)
@@ -91,12 +93,13 @@ _RESERVED = tuple(
     )
 )
 _NO_CARD_BEFORE = re.compile(
-    r"(?:订单|运单|单号|流水|编号|编码|序列号|条码|\b(?:order|invoice|tracking|isbn|issn|sku|serial|imei|id|no|hash))"
+    r"(?:订单|运单|单号|流水|编号|编码|序列号|条码|(?<![A-Za-z])(?:order|invoice|tracking|isbn|issn|sku|serial|imei|id|no|hash))"
     r"[^\d\n]{0,8}$",
     re.IGNORECASE,
 )
+# operators and units beside a number
 _FORMULA_BEFORE = re.compile(r"[=+*/^×÷≈≤≥<>{\\|&%] ?$")
-_FORMULA_AFTER = re.compile(r" ?[=+*/^×÷≈≤≥}|&%]")
+_FORMULA_AFTER = re.compile(r" ?[=+*/^×÷≈≤≥}|&%元万亿]")
 # GB 11643-1999: weights and check characters of the citizen identification number
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECK = "10X98765432"
@@ -229,6 +232,8 @@ def _is_phone(match: re.Match[str]) -> bool:
     before = match.string[: match.start()].rstrip(" ")
     if match[0].startswith("+") and before[-1:].isdigit():
         return False  # a sum
+    if len(set(re.sub(r"\D", "", match[0])[-8:])) == 1:
+        return False  # 16000000000: a round number, or nobody's
     return not _in_formula(match)
 
 

@@ -43,6 +43,8 @@ def test_utf8_read_as_gbk_is_undone_where_no_byte_was_lost() -> None:
         "Große Straße, élève, señor, Ünïcödé, ÀÉÎ",
         "2\u00a0×\u00a03 ×\u00a04 ×\u00a05",
         "ä\u00a0– b",
+        "il a été\xa0», a-t-il dit",
+        "Ïðèâåò, ìèð",
         "Ça coûte 5\u00a0€\u00a0– déjà",
         "臺灣的頭髮，著名，後面",
         "日本語のテキスト",
@@ -51,6 +53,21 @@ def test_utf8_read_as_gbk_is_undone_where_no_byte_was_lost() -> None:
 )
 def test_proper_text_is_left_alone(text: str) -> None:
     assert repair_mojibake(text) == (text, 0)
+
+
+def test_what_happened_twice_is_undone_twice() -> None:
+    for text in (CHINESE, ENGLISH, "校对：[wxy](https://example.org)"):
+        assert repair_mojibake(text.encode().decode("latin-1").encode().decode("latin-1"))[0] == text
+
+
+def test_a_chinese_word_in_a_line_of_program_text_comes_back() -> None:
+    for text in ("作者：[Patrick H. Mullins][a]", "int main() { // 输出结果 here and more of it"):
+        assert repair_mojibake(text.encode("gbk").decode("latin-1"))[0] == text
+
+
+def test_a_quotation_mark_comes_back_although_its_last_byte_was_deleted() -> None:
+    broken = "He said â€œyesâ€ and leftÂ "
+    assert repair_mojibake(broken)[0].rstrip() == "He said “yes” and left"
 
 
 def test_what_cannot_come_back_is_counted() -> None:
