@@ -11,7 +11,7 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 from dags.pipeline import DEFAULT_ARGS, START, pipeline_tasks
 from plugins.params import pipeline_params
 from plugins.publishing import APPROVED_CORPUS, CRAWL_DUMP
-from plugins.review import AwaitReview
+from plugins.review.operator import AwaitReview
 from plugins.verdict import CheckVerdict
 
 with DAG(

@@ -51,6 +51,7 @@ def main() -> int:
         page = browser.new_page(viewport=VIEWPORT)
         for dag in ("data_factory", "continual_pretraining"):
             airflow_graph(page, services, api, dag, DOCS / f"airflow_{dag}.png")
+        review_pages(browser, page.context.cookies(), services, api)
         mlflow_comparison(page, services, "data_factory", DOCS / "mlflow_comparison.png")
         report = mlflow_report(services, "data_factory", "filter")
         page = browser.new_page(viewport=REPORT_VIEWPORT)
@@ -101,6 +102,24 @@ def airflow_graph(page: Any, services: Services, api: AirflowApi, dag: str, path
     page.wait_for_timeout(3000)
     page.screenshot(path=str(path))
     print(path)
+
+
+def review_pages(browser: Any, cookies: Any, services: Services, api: AirflowApi) -> None:
+    """The review page on the newest run's sample: on a desk in English, and on a phone in Chinese."""
+    run = urllib.parse.urlencode(
+        {"dag_id": "data_factory", "run_id": successful_run(api, "data_factory")["dag_run_id"]}
+    )
+    for name, locale, width, height in (("review_en", "en-GB", 1200, 760), ("review_zh", "zh-CN", 390, 760)):
+        context = browser.new_context(locale=locale, viewport={"width": width, "height": height})
+        context.add_cookies(cookies)
+        page = context.new_page()
+        page.goto(f"{services.airflow_url}/review/?{run}")
+        page.wait_for_function("() => document.getElementById('text').dataset.sample")
+        page.keyboard.press("d")
+        page.keyboard.press("t")
+        page.screenshot(path=str(DOCS / f"{name}.png"))
+        print(DOCS / f"{name}.png")
+        context.close()
 
 
 def mlflow_comparison(page: Any, services: Services, experiment: str, path: Path) -> None:

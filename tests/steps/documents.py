@@ -48,10 +48,10 @@ def run(ctx: StepContext) -> None:
 DOCUMENTS = Step("documents", 1, Config, run, makes="corpus")
 
 
-def make_corpus(root: Path, shards: list[list[dict[str, Any]]]) -> Outcome:
-    """Commits a corpus of the given records (text, and any column of the schema) below root."""
+def make_corpus(root: Path, shards: list[list[dict[str, Any]]], name: str = "documents") -> Outcome:
+    """Commits a corpus of the given records (text, and any column of the schema) below root; one name, one corpus."""
     root.mkdir(parents=True, exist_ok=True)
-    path = root / "documents.json"
+    path = root / f"{name}.json"
     path.write_text(json.dumps(shards, ensure_ascii=False))
     return run_step(
         DOCUMENTS, config={"path": str(path)}, inputs={}, root=f"file://{root}", runtime=Runtime(workers=1)

@@ -1,0 +1,360 @@
+"use strict";
+/* One document at a time. Crawled text is only ever set as text; answers wait in this browser until the server has them. */
+
+const WORDS = {
+  en: {
+    title: "Review", undo: "Undo", adjudicate: "Adjudicate", guide: "Guideline", language: "中文", good: "Good",
+    classes: "Other defect", mark: "Mark selection", send: "Send as bad", close: "Close", more: "Show the rest",
+    progress: (p) => `${p.given} of ${p.wanted} readings, ${p.mine} by you` +
+      (p.median_seconds ? `, ${p.median_seconds.toFixed(0)} s each` : "") + (p.contested ? `; ${p.contested} to adjudicate` : ""),
+    done: "Nothing is left for you to read. Thank you.", none: "Nothing is left for you to adjudicate.",
+    hints: (h) => h.length ? `Automatic readers on the last one: ${h.join(", ")}` : "Automatic readers on the last one: nothing",
+    correcting: "You are correcting an earlier answer. Esc leaves it as it was.", nothing: "You have not answered anything yet.",
+    others: (o) => `Readers said: ${o.join("; ")}`, away: "The server does not answer; your answers are kept here and sent again.",
+    choose: "Samples to read", norun: "This run has no sample yet: its task `evaluate` has not ended.", nosamples: "There is no sample yet.",
+    facts: { source: "Source", language: "Language", url: "URL", characters: "Characters", mark: "Marked" },
+    defects: { advertising: "Advertising", web_residue: "Web residue", mojibake: "Mojibake", toxic: "Toxic", privacy: "Privacy",
+      truncated: "Truncated", repetition: "Repetition", incoherent: "Incoherent words", foreign_language: "Foreign language",
+      navigation: "Navigation", promotion: "Promotion", insult: "Insult", coherence: "Coherence", readability: "Readability", other: "Other" },
+  },
+  zh: {
+    title: "审读", undo: "撤销", adjudicate: "仲裁", guide: "指南", language: "English", good: "好",
+    classes: "其他缺陷", mark: "标出所选", send: "判为坏", close: "关闭", more: "显示其余",
+    progress: (p) => `已读 ${p.given} / ${p.wanted} 次，您读了 ${p.mine} 篇` +
+      (p.median_seconds ? `，每篇 ${p.median_seconds.toFixed(0)} 秒` : "") + (p.contested ? `；待仲裁 ${p.contested} 篇` : ""),
+    done: "没有需要您读的文档了，谢谢。", none: "没有需要您仲裁的文档了。",
+    hints: (h) => h.length ? `自动读者对上一篇的判断：${h.join("、")}` : "自动读者对上一篇的判断：没有发现",
+    correcting: "您正在修改先前的回答。按 Esc 保持原样。", nothing: "您还没有回答过。",
+    others: (o) => `读者的回答：${o.join("；")}`, away: "服务器没有响应；您的回答已保存在此，会再次发送。",
+    choose: "待读样本", norun: "这次运行还没有样本：evaluate 任务尚未结束。", nosamples: "还没有样本。",
+    facts: { source: "来源", language: "语言", url: "网址", characters: "字符数", mark: "已标出" },
+    defects: { advertising: "广告", web_residue: "网页残留", mojibake: "乱码", toxic: "有害", privacy: "隐私", truncated: "截断",
+      repetition: "重复", incoherent: "不知所云", foreign_language: "外语", navigation: "导航", promotion: "软文", insult: "辱骂",
+      coherence: "不连贯", readability: "难以阅读", other: "其他" },
+  },
+};
+const SHOWN = 60000; // characters drawn at once: a document of megabytes must not hold the browser up
+const DIGITS = "1234567890-=";
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]/;
+const $ = (id) => document.getElementById(id);
+const parameters = new URLSearchParams(location.search);
+
+const state = { language: (localStorage.getItem("review.language") || navigator.language).startsWith("zh") ? "zh" : "en",
+  sample: "", document: null, defects: new Set(), span: null, shown: 0, adjudicate: false, correcting: null, all: [], busy: false };
+const words = () => WORDS[state.language];
+
+/* The server */
+
+async function call(path, body) {
+  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json", "X-Review": "tokenmill" } };
+  const response = await fetch(path, { credentials: "same-origin", ...options });
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    const detail = typeof content.detail === "string" ? content.detail : JSON.stringify(content.detail || response.statusText);
+    throw Object.assign(new Error(detail), { status: response.status });
+  }
+  return content;
+}
+
+const query = (more) => new URLSearchParams({ sample: state.sample, ...more });
+const outbox = () => `review.outbox.${state.sample}`;
+const waiting = () => JSON.parse(localStorage.getItem(outbox()) || "[]");
+
+/* Send what is waiting, oldest first. An answer leaves this browser's storage only when the server has taken it. */
+async function flush() {
+  let last = null;
+  while (waiting().length) {
+    const [answer] = waiting();
+    try {
+      last = await call("api/answer", { sample: state.sample, answer, adjudicate: state.adjudicate });
+    } catch (error) {
+      if (!error.status || error.status >= 500) throw error;
+      forget(answer); // refused: it can never be taken
+      throw error;
+    }
+    forget(answer);
+  }
+  return last;
+}
+
+function forget(answer) {
+  const same = JSON.stringify(answer);
+  localStorage.setItem(outbox(), JSON.stringify(waiting().filter((item) => JSON.stringify(item) !== same)));
+}
+
+/* What is to be seen */
+
+function label(button, text) {
+  button.replaceChildren(text);
+  if (button.dataset.key) {
+    const key = document.createElement("kbd");
+    key.textContent = button.dataset.key;
+    button.append(key);
+  }
+}
+
+function relabel() {
+  document.documentElement.lang = state.language;
+  document.title = words().title;
+  for (const id of ["undo", "adjudicate", "guide", "language", "good", "classes", "mark", "send", "close", "more"]) label($(id), words()[id]);
+  for (const button of document.querySelectorAll("[data-defect]")) label(button, words().defects[button.dataset.defect]);
+  if (state.document) facts();
+}
+
+function facts() {
+  const { source, language, url, text } = state.document;
+  const shown = { source, language, url, characters: [...text].length.toLocaleString(state.language) };
+  if (state.span) shown.mark = `${state.span[0]}–${state.span[1]}`;
+  $("facts").replaceChildren(...Object.entries(shown).filter(([, value]) => value).map(([name, value]) => {
+    const group = document.createElement("div"), term = document.createElement("dt"), given = document.createElement("dd");
+    term.textContent = words().facts[name];
+    given.append(...pieces(String(value), 0));
+    group.append(term, given);
+    return group;
+  }));
+}
+
+/* Text nodes and visible stand-ins for characters that could hide or reorder others; each knows where it begins. */
+function pieces(text, from) {
+  const found = [];
+  let plain = "", begin = from;
+  const close = () => { if (plain) { const node = document.createTextNode(plain); node.begin = begin; found.push(node); } plain = ""; };
+  for (let i = 0; i < text.length; i += 1) {
+    if (!CONTROL.test(text[i])) { if (!plain) begin = from + i; plain += text[i]; continue; }
+    close();
+    const stand = document.createElement("span");
+    stand.className = "control";
+    stand.textContent = `U+${text.charCodeAt(i).toString(16).toUpperCase().padStart(4, "0")}`;
+    stand.begin = from + i;
+    found.push(stand);
+  }
+  close();
+  return found;
+}
+
+function draw(length) {
+  const { text } = state.document;
+  $("text").dataset.sample = state.document.sample_id;
+  $("text").replaceChildren(...pieces(text.slice(0, length), 0));
+  $("more").hidden = length >= text.length;
+}
+
+function show(next, answer) {
+  Object.assign(state, { document: next, defects: new Set(answer ? answer.defects : []), span: null, shown: performance.now(),
+    shownAt: new Date().toISOString() });
+  say("");
+  $("defects").hidden = true;
+  $("classes").setAttribute("aria-expanded", "false");
+  $("others").hidden = true;
+  $("samples").hidden = true;
+  if (!next) {
+    $("facts").replaceChildren();
+    delete $("text").dataset.sample;
+    $("text").textContent = state.adjudicate ? words().none : words().done;
+    $("more").hidden = true;
+  } else {
+    facts();
+    draw(SHOWN);
+    const said = (next.others || []).map((other) => other.label === "good" ? words().good : other.defects.map((d) => words().defects[d]).join(", "));
+    if (said.length) { $("others").textContent = words().others(said); $("others").hidden = false; }
+  }
+  if (state.correcting !== null) say(words().correcting);
+  $("main").scrollTop = 0;
+  $("main").focus();
+  buttons();
+}
+
+function buttons() {
+  const can = Boolean(state.document) && !state.busy;
+  $("good").disabled = !can;
+  $("send").disabled = !can || !state.defects.size;
+  for (const id of ["classes", "mark"]) $(id).disabled = !can;
+  for (const button of document.querySelectorAll("[data-defect]")) {
+    button.disabled = !can;
+    button.setAttribute("aria-pressed", String(state.defects.has(button.dataset.defect)));
+  }
+  $("adjudicate").setAttribute("aria-pressed", String(state.adjudicate));
+}
+
+function progress(p) {
+  $("status").textContent = words().progress(p);
+  $("bar").style.setProperty("width", `${100 * p.given / Math.max(1, p.wanted)}%`);
+  $("progress").setAttribute("aria-valuemax", p.wanted);
+  $("progress").setAttribute("aria-valuenow", p.given);
+}
+
+function say(text) {
+  $("message").textContent = text;
+  $("message").hidden = !text;
+}
+
+/* What a person does */
+
+async function send(verdict) {
+  if (!state.document || state.busy || (verdict === "bad" && !state.defects.size)) return;
+  const answer = { sample_id: state.document.sample_id, doc_sha256: state.document.doc_sha256, label: verdict,
+    defects: verdict === "bad" ? [...state.defects].sort() : [], shown_at: state.shownAt, answered_at: new Date().toISOString(),
+    seconds: Math.min(86400, (performance.now() - state.shown) / 1000) };
+  if (verdict === "bad" && state.span) [answer.start, answer.end] = state.span;
+  localStorage.setItem(outbox(), JSON.stringify([...waiting(), answer]));
+  await advance();
+}
+
+/* Deliver and go on; where the server is away, try again until it is back. */
+async function advance() {
+  if (state.busy) return;
+  state.busy = true;
+  buttons();
+  try {
+    let reply = await flush();
+    state.correcting = null;
+    if (reply) $("hints").textContent = words().hints(reply.hints.map((hint) => words().defects[hint] || hint));
+    else reply = await call("api/next", { sample: state.sample, adjudicate: state.adjudicate });
+    state.busy = false;
+    progress(reply.progress);
+    show(reply.document);
+  } catch (error) {
+    state.busy = false;
+    buttons();
+    if (error.status && error.status < 500) { say(error.message); return; }
+    say(words().away);
+    setTimeout(advance, 2000);
+  }
+}
+
+async function undo() {
+  const mine = await call(`api/mine?${query({})}`);
+  const at = (state.correcting === null ? mine.length : state.correcting) - 1;
+  if (at < 0) { say(words().nothing); return; }
+  const { document: old, answer } = await call(`api/answered?${query({ sample_id: mine[at].sample_id })}`);
+  state.correcting = at;
+  show(old, answer);
+}
+
+function toggle(defect) {
+  if (!state.document || state.busy) return;
+  if (!state.defects.delete(defect)) state.defects.add(defect);
+  buttons();
+}
+
+/* The selected passage as code points of the text, which is how Python counts. */
+function mark() {
+  const selection = getSelection();
+  if (!state.document || !selection.rangeCount || selection.isCollapsed || !$("text").contains(selection.anchorNode)) return;
+  const range = selection.getRangeAt(0);
+  const place = (node, offset) => {
+    if (node === $("text")) node = node.childNodes[offset] || node.lastChild, offset = 0;
+    const own = node.begin === undefined ? node.parentNode : node;
+    return own.begin + (own.nodeType === Node.TEXT_NODE ? offset : 0);
+  };
+  const points = (end) => [...state.document.text.slice(0, end)].length;
+  const [start, end] = [place(range.startContainer, range.startOffset), place(range.endContainer, range.endOffset)].map(points);
+  if (end > start) state.span = [start, end];
+  facts();
+}
+
+async function guide() {
+  const response = await fetch(`static/guideline.${state.language}.txt`, { credentials: "same-origin" });
+  $("guideline-text").textContent = await response.text();
+  $("guideline").showModal();
+  $("guideline").scrollTop = 0;
+}
+
+const ACTIONS = {
+  undo, guide, mark,
+  good: () => send("good"),
+  send: () => send("bad"),
+  classes: () => { $("defects").hidden = !$("defects").hidden; $("classes").setAttribute("aria-expanded", String(!$("defects").hidden)); },
+  adjudicate: () => { state.adjudicate = !state.adjudicate; state.correcting = null; return advance(); },
+  language: () => { state.language = state.language === "zh" ? "en" : "zh"; localStorage.setItem("review.language", state.language); relabel(); return reload(); },
+  more: () => draw(state.document.text.length),
+  close: () => $("guideline").close(),
+};
+
+async function act(button) {
+  if (button.disabled) return;
+  try {
+    if (button.dataset.defect) toggle(button.dataset.defect);
+    else await ACTIONS[button.id]();
+  } catch (error) {
+    say(error.status ? error.message : words().away);
+  }
+}
+
+addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button && (button.dataset.defect || ACTIONS[button.id])) act(button);
+});
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || $("guideline").open) return;
+  if (event.key === "Escape" && state.correcting !== null) { state.correcting = null; advance(); return; }
+  if (event.key === "Enter" && document.activeElement.tagName === "BUTTON") return; // the button's own
+  const button = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key && one.offsetParent);
+  if (!button) return;
+  event.preventDefault();
+  if (!event.repeat) act(button);
+});
+
+/* The beginning */
+
+async function reload() {
+  const now = await call(`api/state?${query({})}`);
+  progress(now.progress);
+  return now;
+}
+
+async function airflow(path) {
+  const content = await call(`../api/v2/${path}`);
+  return content;
+}
+
+async function sampleOf(dag, run) {
+  const path = `dags/${encodeURIComponent(dag)}/dagRuns/${encodeURIComponent(run)}/taskInstances/evaluate/xcomEntries/return_value`;
+  const { value } = await airflow(path);
+  return (typeof value === "string" ? JSON.parse(value) : value).ref;
+}
+
+async function choose() {
+  const { dag_runs: runs } = await airflow("dags/data_factory/dagRuns?order_by=-run_after&limit=30");
+  const found = await Promise.all(runs.map((run) => sampleOf(run.dag_id, run.dag_run_id).then((ref) => ({ run, ref }), () => null)));
+  const heading = document.createElement("h1");
+  heading.textContent = words().choose;
+  const choices = found.filter(Boolean).map(({ run, ref }) => {
+    const button = document.createElement("button");
+    button.textContent = `${run.partition_key || run.dag_run_id} (${run.dag_run_id})`;
+    button.addEventListener("click", () => { history.replaceState(null, "", `?${new URLSearchParams({ sample: ref })}`); begin(ref); });
+    return button;
+  });
+  $("samples").replaceChildren(heading, ...choices);
+  $("samples").hidden = false;
+  if (!choices.length) say(words().nosamples);
+}
+
+async function begin(ref) {
+  state.sample = ref;
+  const now = await reload();
+  const direct = [...document.querySelectorAll("#verdicts [data-defect]")].map((button) => button.dataset.defect);
+  $("defects").replaceChildren(...now.defects.filter((name) => !direct.includes(name)).map((name, i) => {
+    const button = document.createElement("button");
+    Object.assign(button.dataset, { defect: name, key: DIGITS[i] || "" });
+    return button;
+  }));
+  relabel();
+  await advance();
+}
+
+async function start() {
+  relabel();
+  buttons();
+  try {
+    const given = parameters.get("sample");
+    if (given) await begin(given);
+    else if (parameters.get("run_id")) await begin(await sampleOf(parameters.get("dag_id"), parameters.get("run_id")));
+    else await choose();
+  } catch (error) {
+    say(error.status === 404 && !state.sample ? words().norun : error.message);
+  }
+}
+
+start();
