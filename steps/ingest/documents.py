@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from steps.core.document import doc_id
 from steps.core.source import SourceSettings
 from steps.core.takedown import Takedowns
 from steps.ingest.config import Config
-from steps.ingest.html import TooDeep, decode, extract
+from steps.ingest.html import TooDeep, decode
 from steps.ingest.protocol import KEPT, QUARANTINED, REMOVED, UNDETERMINED
 from steps.ingest.records import HTML_TYPES, RawRecord
 
+if TYPE_CHECKING:
+    from steps.ingest.extract import Page
+
 RAW_LIMIT = 65_536  # bytes kept of a quarantined record, as in steps/core/parts.py
 DETAIL_LIMIT = 2_000  # characters: a URL or an error message, not a payload
+
+
+@cache
+def load_extractor() -> Callable[[str, int], Page]:
+    """`extract`, its kernels and its model loaded (0.5 s; half a minute where no image has compiled the kernels).
+
+    Not with this module: many objects have no HTML.
+    """
+    from steps.ingest.extract import extract
+
+    extract("<p>a page</p>", 100)
+    return extract
 
 
 class Documents:
@@ -80,7 +97,7 @@ class Documents:
         try:
             decoded = decode(payload, record.charset)
             if record.content_type in HTML_TYPES:
-                page = extract(decoded.text, self.config.max_html_depth)
+                page = load_extractor()(decoded.text, self.config.max_html_depth)
                 record.text = page.text
                 if page.title:
                     record.metadata["title"] = page.title

@@ -26,9 +26,9 @@ from steps.core.errors import DataError
 from steps.core.source import SourceSettings
 from steps.ingest.archive import read_archive
 from steps.ingest.config import Config
-from steps.ingest.documents import Documents
+from steps.ingest.documents import Documents, load_extractor
 from steps.ingest.protocol import CELL, FRAME, OUT_OF_MEMORY, OUTCOMES, Request
-from steps.ingest.records import RawRecord, Skipped
+from steps.ingest.records import HTML_TYPES, RawRecord, Skipped
 from steps.ingest.split import cut_places
 from steps.ingest.tables import read_json, read_jsonl, read_parquet
 
@@ -96,6 +96,9 @@ def _read(request: Request, config: Config, clock: Clock, answers: BinaryIO) -> 
     clock.tick(0, False)
     given = records(request, documents.settings, config, skipped)
     while number != request.stop and (record := next(given, None)) is not None:
+        if record.payload is not None and record.content_type in HTML_TYPES:
+            clock.stop()  # what loading takes is not the record's time
+            load_extractor()
         clock.tick(number, True)
         if number >= request.after:
             if str(number) in lost:

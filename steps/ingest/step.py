@@ -232,11 +232,11 @@ def form_of(item: SourceObject, form: str) -> str:
 
 STEP = Step(
     name="ingest",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("source"),),
-    libraries=("fastwarc", "resiliparse", "zstandard"),
+    libraries=("fastwarc", "numba", "resiliparse", "zstandard"),
     makes="corpus",
     report=report,
 )

@@ -1,16 +1,8 @@
 from __future__ import annotations
 
-import gzip
-import json
-import re
-from collections import Counter
-from pathlib import Path
-
 import pytest
 
-from steps.ingest.archive import read_archive
-from steps.ingest.html import TooDeep, codec_name, decode, extract
-from steps.ingest.records import Skipped
+from steps.ingest.html import codec_name, decode
 
 CHINESE = "村子东边有三百亩地，地面泛着一层白霜，种玉米只长到膝盖高。"
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
@@ -61,41 +53,56 @@ def test_labels_that_are_no_text_encodings_are_not_used() -> None:
     assert [codec_name(label) for label in ("rot13", "base64", "utf-7", "no-such", "", None)] == [None] * 6
 
 
-def test_paragraphs_survive_and_boilerplate_does_not() -> None:
-    markup = """<html><head><title>A  title</title></head><body><nav><a href=/>Home</a></nav>
-    <main><h1>Heading</h1><p>First paragraph of the text, long enough to be one.</p>
-    <p>Second paragraph.</p><ul><li>one</li><li>two</li></ul></main><footer>© nobody</footer></body></html>"""
-    page = extract(markup, 2000)
-    assert page.title == "A title"
-    assert page.text.startswith(
-        "Heading\n\nFirst paragraph of the text, long enough to be one.\n\nSecond paragraph."
+KOREAN = "마을 동쪽에는 삼백 무의 땅이 있는데 겉에 흰 서리가 덮여 있다. "
+POLISH = "Zażółć gęślą jaźń. Na wschód od wsi leży trzysta mórg ziemi. "
+RUSSIAN = "К востоку от деревни лежит триста му земли, покрытой белым налётом. "
+GREEK = "Ανατολικά του χωριού βρίσκονται τριακόσια μου γης. "
+GERMAN = "Östlich des Dorfes liegt „weißes“ Land – für Mais zu karg. "
+
+
+@pytest.mark.parametrize("declared", ["http", "meta", "none"])
+@pytest.mark.parametrize(
+    ("text", "codec", "label"),
+    [
+        (CHINESE, "gb2312", "gb2312"),
+        (CHINESE, "gbk", "GBK"),
+        (CHINESE, "gb18030", "gb18030"),
+        (TRADITIONAL, "big5", "big5"),
+        (JAPANESE, "cp932", "x-sjis"),
+        (JAPANESE, "euc_jp", "EUC-JP"),
+        (JAPANESE, "iso2022_jp", "iso-2022-jp"),
+        (KOREAN, "cp949", "euc-kr"),
+        (KOREAN, "cp949", "ks_c_5601-1987"),
+        (CHINESE, "utf-16", "utf-16"),
+        (CHINESE, "utf-16-le", "utf-16le"),
+        (GERMAN, "utf-16-be", "utf-16be"),
+        (POLISH, "cp1250", "windows-1250"),
+        (RUSSIAN, "cp1251", "windows-1251"),
+        (RUSSIAN, "koi8_r", "koi8-r"),
+        (GREEK, "cp1253", "windows-1253"),
+        (GERMAN, "cp1252", "iso-8859-1"),
+        (GERMAN, "utf-8", "utf-8"),
+    ],
+)
+def test_a_page_is_read_in_its_encoding_however_it_says_it(
+    text: str, codec: str, label: str, declared: str
+) -> None:
+    meta = (
+        f'<meta http-equiv="Content-Type" content="text/html; charset={label}">' if declared == "meta" else ""
     )
-    assert "Home" not in page.text and "nobody" not in page.text
+    page = f"<html><head>{meta}<title>x</title></head><body>" + f"<p>{text}</p>\n" * 6 + "</body></html>"
+    found = decode(page.encode(codec), label if declared == "http" else None)
+    assert found.text == page
+    by_shape = codec.startswith("utf-16") or codec in ("iso2022_jp", "utf-8")  # whatever is declared
+    if declared != "none" and not by_shape:
+        assert found.chosen_by == declared
 
 
-def test_a_page_nested_too_deep_is_refused_before_it_is_parsed() -> None:
-    with pytest.raises(TooDeep):
-        extract("<div>" * 200_000 + "text", 2000)
-    assert "text" in extract("<div>" * 500 + "<p>text</p>" + "</div>" * 500, 2000).text
+def test_a_language_decides_where_few_accents_do_not() -> None:
+    page = '<html lang="pl"><p>Kraków, Łódź</p></html>'
+    assert decode(page.encode("cp1250")).text == page
 
 
-@pytest.mark.data
-def test_extraction_is_as_good_as_measured_on_real_pages(shared_data: Path) -> None:
-    """Token F1 against human main text on crawl_mix: 0.819 over 580 pages (own measurement of this code)."""
-    token = re.compile(r"[\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af]|[^\W_]+")
-    with gzip.open(shared_data / "crawl_mix/ground_truth/shared.jsonl.gz", "rt", encoding="utf-8") as file:
-        truth = {row["record"]: row for row in map(json.loads, file)}
-    scores = []
-    for path in sorted((shared_data / "crawl_mix").glob("*.warc.gz"))[:2]:
-        for record in read_archive(path, 16 << 20, Skipped()):
-            expected = truth.get(record.metadata["record_id"], {}).get("main_content")
-            if record.payload is None or not expected:
-                continue
-            found = Counter(
-                token.findall(extract(decode(record.payload, record.charset).text, 2000).text.lower())
-            )
-            wanted = Counter(token.findall(expected.lower()))
-            common = sum((found & wanted).values())
-            scores.append(2 * common / max(sum(found.values()) + sum(wanted.values()), 1))
-    assert len(scores) > 200
-    assert sum(scores) / len(scores) >= 0.80
+def test_one_accented_letter_before_a_space_is_no_chinese_character() -> None:
+    for text in ("café au lait, s'il vous plaît", "¿Quién?", "Müller & Söhne"):
+        assert decode(f"<p>{text}</p>".encode("cp1252")).text == f"<p>{text}</p>"

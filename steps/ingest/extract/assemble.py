@@ -1,0 +1,135 @@
+"""From blocks and their scores to the text of the page. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from steps.ingest.extract.automaton import DD, DT
+from steps.ingest.extract.columns import (
+    B_BOX,
+    B_CELLS,
+    B_END,
+    B_HEADING,
+    B_ITEM,
+    B_NUMBER,
+    B_PRE,
+    B_START,
+    E_BLOCKS,
+    E_LISTS,
+    E_PARENT,
+    E_TAG,
+)
+from steps.ingest.extract.guard import PARAGRAPH
+from steps.text.jit import njit
+
+FALLBACK = 0.5  # of the page's best score: what is kept where no block reaches the threshold
+MAX_INDENT = 8  # levels of lists that are indented
+MARKER_BYTES = 2 * MAX_INDENT + 16
+
+
+@njit
+def choose(text, blocks, scores, threshold):
+    """bool[blocks]: what is main text.
+
+    Where no block reaches the threshold, the blocks near the best one's score are. A heading that nothing
+    follows and a code listing's column of line numbers are not.
+    """
+    total = len(blocks)
+    best = 0.0
+    for index in range(total):
+        best = max(best, scores[index])
+    limit = threshold if best > threshold else best * FALLBACK
+    keep = np.zeros(total, dtype=np.bool_)
+    for index in range(total):
+        keep[index] = scores[index] > limit and not (
+            blocks[index, B_PRE] and _only_numbers(text, blocks[index])
+        )
+    for index in range(total - 1, -1, -1):
+        if keep[index]:
+            if not blocks[index, B_HEADING]:
+                break
+            keep[index] = False
+    if not keep.any():
+        keep[:] = scores > limit
+    return keep
+
+
+@njit
+def _only_numbers(text, block):
+    lines = 0
+    for at in range(block[B_START], block[B_END]):
+        if not (48 <= text[at] <= 57 or text[at] == 32 or text[at] == 10 or text[at] == 46):
+            return False
+        lines += text[at] == 10
+    return lines > 1
+
+
+@njit
+def assemble(text, elements, blocks, keep):
+    """uint8[]: the kept blocks; a blank line between paragraphs, one line per item of a list and row of a table."""
+    size = 0
+    for index in range(len(blocks)):
+        if keep[index]:
+            size += blocks[index, B_END] - blocks[index, B_START] + MARKER_BYTES
+    out = np.empty(size, dtype=np.uint8)
+    at = 0
+    previous = -1
+    for index in range(len(blocks)):
+        if not keep[index]:
+            continue
+        if previous >= 0:
+            out[at] = 10
+            at += 1
+            if not _same_group(elements, blocks[previous], blocks[index]):
+                out[at] = 10
+                at += 1
+        if _is_item(elements, blocks[index]):
+            at = _marker(elements, blocks[index], out, at)
+        for position in range(blocks[index, B_START], blocks[index, B_END]):
+            out[at] = text[position]
+            at += 1
+        previous = index
+    return out[:at]
+
+
+@njit
+def _is_item(elements, block):
+    """Whether the block is an item's own text: not a list that only lays out longer matter."""
+    item = block[B_ITEM]
+    if item < 0 or block[B_HEADING]:
+        return False
+    box = block[B_BOX]
+    inside = elements[box, E_PARENT] == item and elements[box, E_TAG] == PARAGRAPH
+    return box == item or inside or elements[item, E_BLOCKS] == 1
+
+
+@njit
+def _same_group(elements, before, block):
+    if _is_item(elements, before) and _is_item(elements, block):
+        return True
+    if before[B_CELLS] > 1 and block[B_CELLS] > 1:
+        return True
+    tag = elements[block[B_BOX], E_TAG]
+    last = elements[before[B_BOX], E_TAG]
+    return (last in (DT, DD)) and tag == DD
+
+
+@njit
+def _marker(elements, block, out, at):
+    levels = min(max(elements[block[B_ITEM], E_LISTS] - 1, 0), MAX_INDENT)
+    out[at : at + 2 * levels] = 32
+    at += 2 * levels
+    number = block[B_NUMBER]
+    if number == 0:
+        out[at] = 45
+    else:
+        width = 1
+        while width < 10 and number >= 10**width:
+            width += 1
+        for digit in range(width):
+            out[at + width - 1 - digit] = 48 + number % 10
+            number //= 10
+        at += width
+        out[at] = 46
+    out[at + 1] = 32
+    return at + 2
