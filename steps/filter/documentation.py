@@ -50,8 +50,8 @@ def page() -> str:
         "# Rules of the filter",
         "",
         f"The default set (configs/rules/default.yaml) has {len(rules)} rules: {counts}. A rule is a bound on a "
-        "signal; documents are judged first, then lines, then sentences, then what is left. Ids carry a version, which rises "
-        "when a bound changes its meaning. `tokenmill rules list` shows them, `rules try` other bounds.",
+        "signal; documents are judged first, then lines, then sentences, then what is left. Ids carry a version that "
+        "rises when a bound changes its meaning. `tokenmill rules list` shows them, `rules try` other bounds.",
         "",
         "This page is made by `python -m steps.filter.documentation`.",
         "",
