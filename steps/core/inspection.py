@@ -21,10 +21,11 @@ _SHOWN = 20
 
 
 def find_artifact(text: str, root: str) -> Artifact:
-    """An artifact by full reference, by URI, or as ``step/fingerprint`` (or a unique prefix of it) below ``root``."""
+    """An artifact by reference (with its root or without), by URI, or as ``step/fingerprint`` (or a unique prefix of it) below ``root``."""
+    store = open_store(root)
     if "@" in text:
-        return Artifact.open(text)
-    store, folder = open_store(root), text.removeprefix(f"{root}/").strip("/")
+        return Artifact.open(text, store)
+    folder = text.removeprefix(f"{root}/").strip("/")
     step, _, start = folder.partition("/")
     found = sorted(
         {

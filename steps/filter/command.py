@@ -312,6 +312,4 @@ def rules_page(artifact: Artifact, config: Config) -> bytes:
         cost_section(stage, config),
     ]
     lead = "Every rule of a filter run: what it removed, alone and with others, its threshold, its cost."
-    return render(
-        Page("rules", sections, lead, artifact.folder, f"tokenmill rules report {artifact.folder}")
-    )
+    return render(Page("rules", sections, lead, artifact.folder, f"tokenmill rules report {artifact.folder}"))
