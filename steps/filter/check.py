@@ -42,11 +42,12 @@ def find_rules(name: str) -> Config:
 
 def check_rules(path: Path, content: Any) -> Config:
     """The config of a rule file. Raises ConfigError with one line per error, all of them."""
-    try:
-        return parse_config(Config, {"rules_file": str(path)}, str(path))
-    except ConfigError as error:
-        found = list(_problems(content)) if isinstance(content, dict) else []
-        raise ConfigError("\n".join(f"{path}: {line}" for line in found) or str(error)) from None
+    found = (
+        list(_problems(content)) if isinstance(content, dict) else [f"not a mapping (got {content!r:.60})"]
+    )
+    if found:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in found))
+    return parse_config(Config, {"rules_file": str(path)}, str(path))
 
 
 def _content(path: Path) -> Any:
@@ -60,6 +61,9 @@ def _content(path: Path) -> Any:
 
 def _problems(content: Mapping[str, Any]) -> Iterator[str]:
     """Everything wrong with a rule file: what the config would report one layer after the other."""
+    for name in ("rules", "patterns"):
+        if not isinstance(content.get(name) or [], list):
+            yield f"{name}: not a list (got {content[name]!r:.60})"
     rules, patterns = _items(content, "rules"), _items(content, "patterns")
     yield from _invalid(Rule, rules, "rule", "id")
     yield from _invalid(Pattern, patterns, "pattern", "name")

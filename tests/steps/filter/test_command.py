@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from steps.core.cli import main
 from steps.core.config import Runtime
+from steps.core.errors import ConfigError
 from steps.core.step import Outcome, run_step
 from steps.filter.check import find_rules, with_bounds, with_rules_of
 from steps.filter.config import Config
@@ -237,6 +240,27 @@ def test_every_error_of_a_rule_file_is_reported_at_once(
         "no_such_list",
     ):
         assert part in told
+
+
+scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=8)
+fields = st.sampled_from(
+    ["id", "level", "signal", "min", "max", "where", "action", "source", "name", "anchors"]
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(fields, inner, max_size=4),
+    max_leaves=8,
+)
+parts = st.sampled_from(["rules", "patterns", "word_lists", "stop_words", "url_words", "other"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(anything | st.dictionaries(parts, anything | st.lists(anything, max_size=3), max_size=5))
+def test_whatever_a_rule_file_holds_it_is_refused_by_name(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"any\.yaml"):
+        find_rules(str(path))
 
 
 def test_wrong_arguments_are_named(
