@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from steps.filter import kernels, matcher
-from steps.filter.config import Config
+from steps.filter.config import Config, Pattern
+from steps.filter.patterns import compile_expression, matches
 from steps.filter.signals import Measured, compile_words, measure
 from steps.text import segment
 from steps.text.unicode_tables import classes
@@ -87,3 +88,41 @@ def test_one_unit_repeated_is_measured_in_proportion(unit: str) -> None:
     """Half a million characters of one kind; quadratic work, in a pattern as well, would take hours."""
     size = 500_000 if FUZZ_INPUTS > 1000 else 60_000
     check(measure(pa.array([unit * (size // len(unit))]), ["zh"], WORDS))
+
+
+PUMPS = [
+    "a",
+    "a-",
+    "a ",
+    "a, ",
+    ".a",
+    "#a,",
+    "{ ",
+    "} ",
+    " ",
+    "1",
+    "1 ",
+    "1,",
+    "中",
+    "\u3000",
+    "a.b",
+    "-",
+    "(",
+    "[",
+    "<a ",
+]
+PUMPS += ["&", "：", "a: ", '"', "www.", "a/", "赞", "评论", "|", "·", "0-", "12:", "更多", "@", "=", "a=b&"]
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("pattern", Config().patterns, ids=lambda pattern: pattern.name)
+def test_no_expression_can_be_made_to_try_without_end(pattern: Pattern) -> None:
+    """Python's `re` goes back over every way to cut a text: two thousand characters would then take for ever."""
+    for source in pattern.expressions:
+        one = compile_expression(source)
+        for start in ("", *sorted(one.words)[:6], ".a", "<a", pattern.anchors[0]):
+            for unit in PUMPS:
+                for end in ("!", "x{y"):
+                    text = start + unit * (2000 // len(unit)) + end
+                    assert sum(1 for _ in matches(one, text, None)) <= len(text)
