@@ -56,11 +56,18 @@ def choose(text, blocks, scores, threshold):
 
 @njit
 def _only_numbers(text, block):
-    lines = 0
-    for at in range(block[B_START], block[B_END]):
-        if not (48 <= text[at] <= 57 or text[at] == 32 or text[at] == 10 or text[at] == 46):
+    """Whether each line is the number of its line, counted from any number on."""
+    lines, number, last, digits = 0, 0, -1, 0
+    for at in range(block[B_START], block[B_END] + 1):
+        byte = text[at] if at < block[B_END] else 10
+        if 48 <= byte <= 57 and digits < 9:
+            number, digits = 10 * number + byte - 48, digits + 1
+        elif byte == 10:
+            if digits == 0 or (lines and number != last + 1):
+                return False
+            lines, last, number, digits = lines + 1, number, 0, 0
+        elif byte != 32 and byte != 46:
             return False
-        lines += text[at] == 10
     return lines > 1
 
 
@@ -83,9 +90,11 @@ def assemble(text, elements, blocks, keep):
             if not _same_group(elements, blocks[previous], blocks[index]):
                 out[at] = 10
                 at += 1
+        start = blocks[index, B_START]
         if _is_item(elements, blocks[index]):
             at = _marker(elements, blocks[index], out, at)
-        for position in range(blocks[index, B_START], blocks[index, B_END]):
+            start = _behind_bullet(text, start, blocks[index, B_END])
+        for position in range(start, blocks[index, B_END]):
             out[at] = text[position]
             at += 1
         previous = index
@@ -101,6 +110,22 @@ def _is_item(elements, block):
     box = block[B_BOX]
     inside = elements[box, E_PARENT] == item and elements[box, E_TAG] == PARAGRAPH
     return box == item or inside or elements[item, E_BLOCKS] == 1
+
+
+@njit
+def _behind_bullet(text, start, end):
+    """Where an item's text begins behind a bullet that its page wrote itself: ·, • or a geometric shape."""
+    if start + 3 >= end:
+        return start
+    behind = start
+    if text[start] == 0xC2 and text[start + 1] == 0xB7:
+        behind = start + 2
+    elif text[start] == 0xE2:
+        bullet = text[start + 1] == 0x80 and text[start + 2] == 0xA2
+        behind = start + 3 if bullet or text[start + 1] == 0x96 or text[start + 1] == 0x97 else start
+    while behind > start and behind < end - 1 and text[behind] == 32:
+        behind += 1
+    return behind
 
 
 @njit

@@ -38,6 +38,9 @@ SKIPPED_TAGS = (
     "script style iframe noembed noframes template svg canvas audio video object select option "
     "datalist textarea head title map applet progress meter rp"
 )
+# Classes of elements that are no text of the page: formulas once more, as positioned letters (KaTeX); "[edit]"
+# behind headings (MediaWiki); links of headings to themselves (Sphinx, Docusaurus, VuePress, anchor.js)
+SKIPPED_CLASSES = "katex-html mw-editsection headerlink hash-link header-anchor anchorjs-link"
 FLAGS = {
     "a": LINK, "pre": PRE, "listing": PRE, "xmp": PRE, "plaintext": PRE, "button": BUTTON, "label": BUTTON,
     "form": FORM, "nav": NAV, "header": HEADER, "footer": FOOTER, "aside": ASIDE, "article": ARTICLE,
@@ -70,6 +73,7 @@ class Tables(NamedTuple):
 
     tags: np.ndarray  # int64[SLOTS, 4]: name hash, number, kind, flags
     attributes: np.ndarray  # int64[SLOTS, 4]: name hash, number
+    classes: np.ndarray  # int64[SLOTS, 4]: name hash, 0, 0, flags
     names: Automaton
     words: Automaton
 
@@ -161,4 +165,5 @@ def tables() -> Tables:
     """The tables, built once per process (40 ms)."""
     attributes = {name: (number, 0, 0) for number, name in enumerate(NAMED_ATTRIBUTES.split(), 1)}
     names, words = automaton(cues()["names"]), automaton(cues()["words"])
-    return Tables(tag_table(), name_table(attributes), names, words)
+    classes = name_table({name: (0, 0, SKIP) for name in SKIPPED_CLASSES.split()})
+    return Tables(tag_table(), name_table(attributes), classes, names, words)

@@ -63,7 +63,7 @@ def take_apart(html: str, max_depth: int) -> Blocks:
     title = " ".join((tree.title or "").split())
     data = np.frombuffer(str(tree).encode("utf-8", "replace"), dtype=np.uint8)
     table = tables()
-    arguments = (data, table.tags, table.attributes, *table.names)
+    arguments = (data, table.tags, table.attributes, table.classes, *table.names)
     text, elements, blocks, hidden = scan(*arguments, False)
     if hidden > HIDDEN_RATIO * len(text):
         text, elements, blocks, _ = scan(*arguments, True)

@@ -98,7 +98,7 @@ def _style_hides(data, start, end):
 
 
 @njit
-def _attributes(data, position, found, attribute_table, names, goto, bits):
+def _attributes(data, position, found, attribute_table, classes, names, goto, bits):
     """Read attributes up to the tag's end. Gives the position after ">".
 
     found: [cues, flags, hash of the class, whether there is an ``open``, whether the encoding ends in tex].
@@ -126,22 +126,29 @@ def _attributes(data, position, found, attribute_table, names, goto, bits):
         position = position + 1 if position < size and data[position] != 62 else position
         row = lookup(attribute_table, key)
         if row >= 0:
-            _attribute(data, start, end, attribute_table[row, 1], found, names, goto, bits)
+            _attribute(data, start, end, attribute_table[row, 1], found, classes, names, goto, bits)
     return min(position + 1, size)
 
 
 @njit
-def _is_formula_copy(data, start, end):
-    """Whether a class is katex-html: the formula once more, as positioned letters."""
-    name = b"katex-html"
-    index = 0
-    while index < len(name) and start + index < end and data[start + index] == name[index]:
-        index += 1
-    return index == len(name)
+def _class_flags(data, start, end, classes):
+    """What the words of a class mean for all that lies in the element."""
+    flags = np.int64(0)
+    key, length = np.int64(0x811C9DC5), 0
+    for position in range(start, end + 1):
+        if position < end and not is_space(data[position]):
+            key = ((key ^ data[position]) * 0x01000193) & 0x7FFFFFFF
+            length += 1
+            continue
+        row = lookup(classes, key) if length else -1
+        if row >= 0:
+            flags |= classes[row, 3]
+        key, length = np.int64(0x811C9DC5), 0
+    return flags
 
 
 @njit
-def _attribute(data, start, end, number, found, names, goto, bits):
+def _attribute(data, start, end, number, found, classes, names, goto, bits):
     if number == STYLE:
         if _style_hides(data, start, end):
             found[1] |= HIDDEN
@@ -158,7 +165,7 @@ def _attribute(data, start, end, number, found, names, goto, bits):
     else:
         found[0] |= match_cues(data, start, end, names, goto, bits, True)
         if number == CLASS:
-            found[1] |= SKIP if _is_formula_copy(data, start, end) else 0
+            found[1] |= _class_flags(data, start, end, classes)
             key = np.int64(0x811C9DC5)
             for position in range(start, end):
                 key = ((key ^ data[position]) * 0x01000193) & 0x7FFFFFFF
@@ -295,7 +302,7 @@ def _declaration(data, position):
 
 
 @njit
-def scan(data, tags, attributes, symbols, goto, bits, keep_hidden):
+def scan(data, tags, attributes, classes, symbols, goto, bits, keep_hidden):
     """(text uint8[], elements int32[n, ELEMENT_COLUMNS], blocks int32[m, BLOCK_COLUMNS], hidden bytes).
 
     ``data`` is serialised HTML in UTF-8. Text in elements that are not displayed is left out and counted, or
@@ -337,7 +344,7 @@ def scan(data, tags, attributes, symbols, goto, bits, keep_hidden):
             number, kind, flags = 0, 0, 0
             if row >= 0:
                 number, kind, flags = tags[row, 1], tags[row, 2], tags[row, 3]
-            behind = _attributes(data, end, found, attributes, symbols, goto, bits)
+            behind = _attributes(data, end, found, attributes, classes, symbols, goto, bits)
             _start_tag(state, elements, blocks, text, found, key, number, kind, flags)
             if kind & RAW:
                 last = _raw_end(data, behind, position + 1, end)

@@ -96,12 +96,15 @@ def test_an_article_is_kept_and_what_surrounds_it_is_not() -> None:
             "1. one\n2. two\n  - a\n3. three",
         ),
         ("<ul><li><p>one</p></li><li><p>two</p></li></ul>", "- one\n- two"),
+        ("<ul><li>• one</li><li>· two</li><li>▪three</li><li>•</li></ul>", "- one\n- two\n- three\n- •"),
         ("<dl><dt>term</dt><dd>meaning</dd></dl>", "term\nmeaning"),
         ("<h2>head</h2><p>text</p>", "head\n\ntext"),
         ("<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", "a\tb\n1\t2"),
         ("<pre>\ndef f():\n    return 1\n\n# end</pre>", "def f():\n    return 1\n\n# end"),
         ("<pre><code>  indented\n    more</code></pre>", "  indented\n    more"),
         ('<pre><div class="line">a</div><div class="line">  b</div></pre>', "a\n  b"),
+        ('<h2>head<a class="headerlink x" href="#h">¶</a></h2>', "head"),
+        ('<h2>历史<span class="mw-editsection">[<a href="/e">编辑</a>]</span></h2>', "历史"),
         ("<blockquote><p>said</p></blockquote>", "said"),
         ("a<script>b</script><style>c</style><template><p>d</p></template><textarea>e</textarea>f", "af"),
         (
@@ -141,6 +144,11 @@ def test_a_column_of_line_numbers_is_no_code() -> None:
     page = take_apart(markup, 2000)
     keep = choose(page.text, page.blocks, np.full(len(page.blocks), 0.9), 0.5)
     assert keep.tolist() == [False, True]
+
+
+def test_numbers_that_a_program_prints_are_kept() -> None:
+    page = take_apart("<pre>0\n0\n1\n1</pre><pre>7\n8\n9</pre>", 2000)
+    assert choose(page.text, page.blocks, np.full(2, 0.9), 0.5).tolist() == [True, False]
 
 
 def test_layout_tables_do_not_mix_their_columns() -> None:

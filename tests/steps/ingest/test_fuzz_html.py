@@ -66,7 +66,9 @@ def test_bytes_that_no_parser_wrote_are_scanned_within_bounds() -> None:
     table = tables()
     for data in mutations(SEEDS, seed=1):
         page = np.frombuffer(data, dtype=np.uint8)
-        text, elements, blocks, hidden = scan(page, table.tags, table.attributes, *table.names, False)
+        text, elements, blocks, hidden = scan(
+            page, table.tags, table.attributes, table.classes, *table.names, False
+        )
         blocks = blocks[: join_cells(text, blocks)]
         bounds = blocks[:, [B_START, B_END]].ravel()
         assert (np.diff(bounds) >= 0).all() and (blocks[:, B_END] > blocks[:, B_START]).all()
