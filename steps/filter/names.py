@@ -48,6 +48,12 @@ URL = {
     "url_listed": "1 if the document's URL, its host or a parent domain is in one of filter.url_lists",
     "url_words": "weights of words in the URL's host, and half of those in its path",
 }
+SCORED = {
+    "perplexity": "perplexity that score measured (docs/scoring.md has all four)",
+    "quality_score": "how likely a reader would keep the text, 0 to 1",
+    "perplexity_line_spread": "standard deviation of the lines' log10 perplexity, weighted by bytes",
+    "perplexity_bad_lines": "bytes in lines of a perplexity above the document cut-off / bytes",
+}
 CLASSIFIER = "classifier_"  # and a name: signals of the classifiers that the step is given
 ABOVE = ("document_", "paragraph_")  # and a signal: that of the document or paragraph that a span stands in
 EDITED = {
@@ -91,7 +97,7 @@ LEVELS = ("document", "paragraph", "sentence")
 
 def is_optional(signal: str) -> bool:
     """The signal does not come from the span's own text: where it was not measured, its rules do not fire."""
-    return signal in URL or signal.startswith((CLASSIFIER, *ABOVE))
+    return signal in URL or signal in SCORED or signal.startswith((CLASSIFIER, *ABOVE))
 
 
 def signal_names(level: str, measures: list[str]) -> set[str]:
@@ -100,12 +106,13 @@ def signal_names(level: str, measures: list[str]) -> set[str]:
         return {
             *DOCUMENT,
             *URL,
+            *SCORED,
             *EDITED,
             *(f"{name}_per_1000" for name in measures),
             *(f"{m}_lines" for m in measures),
         }
     own = PARAGRAPH if level == "paragraph" else SENTENCE
-    above = {f"document_{name}" for name in signal_names("document", measures) - {*EDITED, *URL}}
+    above = {f"document_{name}" for name in signal_names("document", measures) - {*EDITED, *URL, *SCORED}}
     if level == "sentence":
         above |= {
             f"paragraph_{name}" for name in {*PARAGRAPH, *measures, *(f"{m}_per_100" for m in measures)}

@@ -16,7 +16,7 @@ from steps.core.parts import PartResult
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.filter.classifiers import add_classifiers, load
 from steps.filter.config import Config
-from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT, is_optional
+from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT, SCORED, is_optional
 from steps.filter.page import report
 from steps.filter.report import merge_effects, rule_effects, rule_table
 from steps.filter.rules import (
@@ -159,6 +159,8 @@ def measured_batch(table: pa.Table, shard: CorpusShard, part: PartWriter) -> tup
         found = measure(some["text"], some["language"].to_pylist(), words)
         add_classifiers(found, models)
         urls = [url or "" for url in some["url"].to_pylist()]
+        for name in SCORED.keys() & set(some.column_names):
+            found.document[name] = some[name].to_numpy(zero_copy_only=False).astype(np.float64)
         found.document["url_listed"] = listed(urls, entries)
         found.document["url_words"] = word_score(urls, part.config.url_words)
         add_above(part.config.rules, found)
@@ -365,7 +367,7 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=5,
+    version=6,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("classifiers", optional=True, many=True)),

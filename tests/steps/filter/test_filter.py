@@ -190,3 +190,22 @@ def test_rebuilding_drops_lines_and_keeps_the_others_in_order(lines: list[tuple[
     start, end = np.array([s for s, _ in spans], np.int64), np.array([e for _, e in spans], np.int64)
     out = rebuild(text, start, end).decode().split("\n")
     assert [line for line in out if line] == [line for line, gone in lines if line and not gone]
+
+
+def test_a_rule_may_rest_on_what_score_measured(tmp_path: Path) -> None:
+    rule = {
+        "id": "d99_bad_lines_v1",
+        "level": "document",
+        "signal": "perplexity_bad_lines",
+        "max": 0.5,
+        "action": "drop",
+        "source": "test",
+    }
+    text = "The first sentence is here. The second one follows it, and both are long enough to be read."
+    rows = [{"text": f"{text} {n}", "_signals": {"perplexity_bad_lines": n}} for n in (0.2, 0.9, None)]
+    for shards, kept in (([rows], 2), ([[{"text": row["text"]} for row in rows]], 3)):
+        root = tmp_path / str(kept)
+        corpus = make_corpus(root, shards)
+        config = {"rules": [rule], "max_source_loss": 1.0}
+        made = run_step("filter", config=config, inputs={"corpus": corpus.ref}, root=f"file://{root}")
+        assert made.counts.total.kept.documents == kept
