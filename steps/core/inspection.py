@@ -21,7 +21,7 @@ _SHOWN = 20
 
 
 def find_artifact(text: str, root: str) -> Artifact:
-    """An artifact by reference (with its root or without), by URI, or as ``step/fingerprint`` (or a unique prefix of it) below ``root``."""
+    """An artifact by reference (with its root or without), by URI, or as ``step/<start of fingerprint>`` below ``root``."""
     store = open_store(root)
     if "@" in text:
         return Artifact.open(text, store)
@@ -79,6 +79,8 @@ def show(arguments: argparse.Namespace, root: str) -> None:
         kinds.setdefault(entry.kind, []).append(entry.bytes)
     for kind, sizes in sorted(kinds.items()):
         print(f"  {len(sizes)} {kind} file(s), {human_bytes(sum(sizes))}")
+    for view in artifact.manifest.views:
+        print(f"  {view.key}: {artifact.reference.uri}/{view.object_name}")
     for key, value in identity.facts.items():
         print(f"  {key}: {json.dumps(value, ensure_ascii=False)[:200]}")
 

@@ -28,7 +28,7 @@ from steps.core.counts import Counts
 from steps.core.digest import bytes_digest
 from steps.core.document_set import corpus_documents
 from steps.core.engine import Engine
-from steps.core.errors import ConfigError, DataError, StorageFullError, UsageError
+from steps.core.errors import ConfigError, DataError, StepError, StorageFullError, UsageError
 from steps.core.manifest import FileEntry, Identity, Manifest, Payload, Reference
 from steps.core.parts import (
     PartFunction,
@@ -322,7 +322,7 @@ def _run_and_commit(context: StepContext, payload: Payload, began: float) -> Man
     }
     views = [view for part in context.parts for view in part.views]
     if step.report:
-        views.append(_put_report(context, step.report(context, counts)))
+        views += _report(context, step.report, counts)
     manifest = Manifest.of(identity, provenance, views)
     key = f"{context.folder}/{MANIFEST}"
     if not context.store.create(key, manifest.encode()):
@@ -335,10 +335,20 @@ def _run_and_commit(context: StepContext, payload: Payload, began: float) -> Man
     return manifest
 
 
-def _put_report(context: StepContext, page: bytes) -> FileEntry:
+def _report(
+    context: StepContext, draw: Callable[[StepContext, Counts], bytes], counts: Counts
+) -> list[FileEntry]:
+    """The page for people. An error in drawing it is logged and costs the page, never the work it is about."""
+    try:
+        page = draw(context, counts)
+    except (StepError, MemoryError):
+        raise  # a damaged file or a full disk concerns the artifact, too
+    except Exception:
+        context.log.exception("%s: report.html could not be drawn; the artifact has none", context.step.name)
+        return []
     entry = FileEntry(key="report.html", kind="view", bytes=len(page), sha256=bytes_digest(page))
     context.store.put(f"{context.folder}/{entry.object_name}", page)
-    return entry
+    return [entry]
 
 
 def _check_quarantine(context: StepContext, counts: Counts) -> None:

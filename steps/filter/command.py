@@ -30,7 +30,7 @@ from steps.filter.stored import KIND, bound, conditions, judge_stored, source_ki
 from steps.filter.trial import MOVES, Trial, try_rules
 from steps.report.blocks import Number, Numbers, Sample, SampleGroup, Samples, Section, Table, Tone
 from steps.report.format import plain, share
-from steps.report.look import Stage, look_at_removed
+from steps.report.look import Stage, look_at_removed, some_shards
 from steps.report.render import Page, render
 
 ROOTLESS = ("list",)  # actions that read no artifact
@@ -274,9 +274,10 @@ def rules_page(artifact: Artifact, config: Config) -> bytes:
     """`rules report`: every rule and signal of a filter artifact on one page."""
     stage = Stage.of_artifact(artifact)
     kinds = {**source_kinds(artifact.input("corpus")), **config.source_kinds}
-    effects = Effects(config.rules, nearest=True)
-    for judged in judge_stored(artifact, artifact.files(KIND), config.rules, kinds):
-        effects.add(judged)
+    effects, entries = Effects(config.rules), artifact.files(KIND)
+    near = {entry.meta["shard"] for entry in some_shards(entries)}  # texts are read from a bounded number
+    for judged in judge_stored(artifact, entries, config.rules, kinds):
+        effects.add(judged, nearest=judged.shard in near)
     records = rule_records(stage)
     cut = look_at_removed(stage).edited
     total = artifact.manifest.identity.counts.total

@@ -54,7 +54,7 @@ Near = list[tuple[float, int, str, int, dict[str, Any]]]  # distance, draw, shar
 class Effects:
     """What the document rules do to the stored signals, added up shard by shard."""
 
-    def __init__(self, rules: Sequence[Rule], *, nearest: bool = False) -> None:
+    def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = list(rules)
         self.documents, self.bytes, self.unique, self.unique_bytes = np.zeros((4, len(rules)), dtype=np.int64)
         self.overlap = np.zeros((len(rules), len(rules)), dtype=np.int64)
@@ -63,10 +63,9 @@ class Effects:
         self.near: dict[
             str, tuple[Near, Near]
         ] = {}  # by rule: removed and kept documents nearest to the bound
-        self._nearest = nearest
 
-    def add(self, judged: Judged) -> None:
-        """Count one shard."""
+    def add(self, judged: Judged, *, nearest: bool = False) -> None:
+        """Count one shard; ``nearest``: also keep the documents nearest to the bounds, whose texts will be read."""
         fired, sizes = judged.fired, judged.table["bytes"].to_numpy()
         self.total += fired.shape[1]
         alone = fired & (fired.sum(axis=0) == 1)
@@ -77,7 +76,7 @@ class Effects:
         wide = fired.astype(np.float32)
         self.overlap += (wide @ wide.T).astype(np.int64)
         self._add_values(judged)
-        if self._nearest:
+        if nearest:
             self._add_nearest(judged)
 
     def _add_values(self, judged: Judged) -> None:

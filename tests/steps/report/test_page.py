@@ -12,6 +12,7 @@ import pytest
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.counts import Counts
+from steps.core.errors import DataError
 from steps.core.step import Outcome, StepContext, run_step
 from steps.report.blocks import Bar, Bars, SampleGroup, Samples, Section
 from steps.report.page import REMOVED, group_rows, overview, reason_sections, stage_report
@@ -76,6 +77,22 @@ def test_a_step_adds_sections_and_may_replace_a_common_one(base: Outcome, tmp_pa
     page = page_of(run_drop(base, tmp_path, report))
     assert re.findall(r"<h2>(.*?)</h2>", page).count("Removed") == 1
     assert "<h2>Own</h2>" in page and "mine" in page and "every_nth</h3>" not in page
+
+
+def test_a_page_that_cannot_be_drawn_costs_the_page_and_not_the_work(
+    base: Outcome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(ctx: StepContext, counts: Counts) -> bytes:
+        raise ZeroDivisionError("in a figure")
+
+    def damaged(ctx: StepContext, counts: Counts) -> bytes:
+        raise DataError("a shard is corrupt")
+
+    made = run_drop(base, tmp_path / "one", broken)
+    assert made.counts.total.removed.documents > 0 and not made.artifact.manifest.views
+    assert "report.html could not be drawn" in caplog.text and "in a figure" in caplog.text
+    with pytest.raises(DataError, match="corrupt"):
+        run_drop(base, tmp_path / "two", damaged)
 
 
 def counted(groups: dict[str, int]) -> Counts:
