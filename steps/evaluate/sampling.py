@@ -1,34 +1,13 @@
-"""The sampling plan and the draw: pure functions of counts, row numbers and a seed."""
+"""The sampling plan: how many documents of each stratum, pure functions of counts and settings."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
-
-import numpy as np
 
 from steps.core import statistics
 from steps.core.verdict import POOLED, Stratum, arithmetic
 from steps.evaluate.config import Config
-
-
-def sample_seed(documents: str, policy_digest: str, look: int) -> str:
-    """The seed (sha256, hex) that follows from the document set, the policy and the look: nobody chooses it."""
-    return hashlib.sha256(f"{documents}:{policy_digest}:{look}".encode()).hexdigest()
-
-
-def row_keys(seed: str, shard: str, rows: np.ndarray) -> np.ndarray:
-    """A random uint64 per row: splitmix64 of the row number and a key from seed and shard. Lowest are drawn.
-
-    rows: int64 row numbers in the shard named by ``shard`` (its key and sha256).
-    """
-    start = int.from_bytes(hashlib.sha256(f"{seed}:{shard}".encode()).digest()[:8], "big")
-    with np.errstate(over="ignore"):
-        z = (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def planned_sensitivity(config: Config) -> float:

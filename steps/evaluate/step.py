@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from steps.core.artifact import Files
 from steps.core.corpus import ROW, Corpus, CorpusShard
+from steps.core.draw import count_strata, lowest_rows, sample_seed
 from steps.core.errors import ConfigError
 from steps.core.labels import Label, labels_table
 from steps.core.manifest import FileEntry
@@ -27,7 +27,7 @@ from steps.evaluate import metrics
 from steps.evaluate.config import Config
 from steps.evaluate.detectors import Finding, read_batch
 from steps.evaluate.report import report
-from steps.evaluate.sampling import allocate, host_shares, row_keys, sample_seed
+from steps.evaluate.sampling import allocate, host_shares
 from steps.evaluate.seeding import INJECTIONS, inject
 
 SAMPLE_SCHEMA = pa.schema(
@@ -73,7 +73,7 @@ def run(ctx: StepContext) -> None:
     strata, needed = allocate(counts, config)
     documents = corpus.documents or ""
     seed = sample_seed(documents, config.policy.digest, config.look)
-    chosen = draw(ctx, corpus, strata, seed)
+    chosen = draw(ctx, strata, seed)
     read = ctx.map("read", read_rows, _row_tasks(chosen))
     seeded = ctx.part(
         "sample",
@@ -110,41 +110,12 @@ def _shard(task: Mapping[str, Any], part: PartWriter) -> CorpusShard:
     return Corpus.open(part.inputs["corpus"]).shards[task["shard"]]
 
 
-def _strata(table: pa.Table) -> pa.Array | pa.ChunkedArray:
-    return pc.binary_join_element_wise(
-        pc.fill_null(table["source"], ""), pc.fill_null(table["language"], ""), "|"
-    )
-
-
-def count_strata(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """Kept documents per source and language of one shard, and the dumps they come from."""
-    table = _shard(task, part).read(["source", "language", "dump"])
-    counts = pc.value_counts(_strata(table)).to_pylist()
-    dumps = sorted({dump for dump in pc.unique(table["dump"]).to_pylist() if dump})
-    return {"strata": {item["values"]: item["counts"] for item in counts}, "dumps": dumps}
-
-
-def draw(ctx: StepContext, corpus: Corpus, strata: Mapping[str, Stratum], seed: str) -> list[dict[str, Any]]:
+def draw(ctx: StepContext, strata: Mapping[str, Stratum], seed: str) -> list[dict[str, Any]]:
     """The rows with the lowest keys of each stratum: counted, extra and hosts, as [{shard, row, role, …}]."""
     wanted = host_shares(strata, math.ceil(ctx.config.seeded * HOST_EXCESS) + 20 if ctx.config.seeded else 0)
     take = {name: s.sampled + s.extra + wanted[name] for name, s in strata.items()}
-    slack = 6.0
-    for attempt in range(8):
-        # the lowest `take` keys of a stratum lie below this share of the key space, but for a chance of 1e-9
-        below = {
-            name: min(1.0, (take[name] + slack * math.sqrt(take[name]) + 20) / s.documents)
-            for name, s in strata.items()
-        }
-        tasks = [{"shard": shard.index, "seed": seed, "below": below} for shard in corpus.shards]
-        parts = ctx.map(f"draw{attempt}", draw_rows, tasks)
-        found: dict[str, list[tuple[int, int, int]]] = {name: [] for name in strata}
-        for index, part in enumerate(parts):
-            for name, rows in part.result.items():
-                found[name].extend((int(key, 16), index, row) for key, row in rows)
-        if all(len(found[name]) >= min(take[name], s.documents) for name, s in strata.items()):
-            return _roles(found, strata, wanted)
-        slack *= 4
-    raise AssertionError("a draw with every row in it is never short")
+    documents = {name: stratum.documents for name, stratum in strata.items()}
+    return _roles(lowest_rows(ctx, seed, documents, take), strata, wanted)
 
 
 def _roles(
@@ -152,7 +123,7 @@ def _roles(
 ) -> list[dict[str, Any]]:
     chosen: list[dict[str, Any]] = []
     for name in sorted(strata):
-        rows = sorted(found[name])
+        rows = found[name]
         sampled, extra = strata[name].sampled, strata[name].extra
         hosts = rows[sampled + extra :][: wanted[name]]
         if len(hosts) < wanted[name]:  # a census leaves none over: sampled documents are hosts too
@@ -167,23 +138,6 @@ def _roles(
                 for key, shard, row in picked
             )
     return chosen
-
-
-def draw_rows(task: dict[str, Any], part: PartWriter) -> dict[str, list[list[Any]]]:
-    """Keys (hex) and row numbers of one shard's kept rows whose key is low enough, by stratum."""
-    shard = _shard(task, part)
-    table = shard.read(["source", "language"])
-    rows = table[ROW].to_numpy(zero_copy_only=False)
-    keys = row_keys(task["seed"], f"{shard.entry.key}:{shard.sha256}", rows)
-    names = np.array(_strata(table).to_pylist(), dtype=object)
-    result = {}
-    for name, share in task["below"].items():
-        limit = np.uint64(min(int(share * 2.0**64), 2**64 - 1))
-        here = np.flatnonzero((names == name) & (keys <= limit))
-        here = here[np.argsort(keys[here], kind="stable")]
-        if len(here):
-            result[name] = [[f"{int(keys[i]):016x}", int(rows[i])] for i in here]
-    return result
 
 
 def _row_tasks(chosen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
 from steps.core.corpus import ROW, Corpus
 from steps.core.document import SCHEMA, text_bytes
+from steps.core.draw import count_strata, lowest_rows, sample_seed
 from steps.core.errors import DataError, VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict
-from steps.core.verification import verify, verify_corpus
+from steps.core.verification import load_sample, verify, verify_corpus
 from steps.publish.config import Config
 from steps.publish.report import report
 
@@ -32,6 +35,7 @@ def run(ctx: StepContext) -> None:
     for name in ("sample", "labels"):
         if ctx.inputs[name].digest != getattr(verdict, name):
             raise VerdictRefused(f"publish: the input {name} is not the one that the verdict rests on")
+    check_draw(ctx)
     ctx.map("publish", publish_shard, [{"shard": shard.index} for shard in ctx.corpus().shards])
     removed = sum(part.counts.total.removed.documents for part in ctx.parts)
     ctx.set("takedowns", removed)
@@ -39,6 +43,52 @@ def run(ctx: StepContext) -> None:
     ctx.set("verdict", summary(verdict))
     for name, value in (("rate", verdict.rate), ("bound_rate", verdict.bound_rate)):
         ctx.metric(f"gate/{name}", value)
+
+
+def check_draw(ctx: StepContext) -> None:
+    """Draw the sample again, and compare.
+
+    Raises VerdictRefused for a sample that somebody chose, or whose texts are not the corpus's.
+    """
+    sample = ctx.inputs["sample"]
+    facts = load_sample(sample).facts
+    tasks = [{"shard": shard.index} for shard in ctx.corpus().shards]
+    counts: Counter[str] = Counter()
+    for part in ctx.map("count", count_strata, tasks):
+        counts.update(part.result["strata"])
+    seed = sample_seed(facts.documents, facts.policy_digest, facts.look)
+    documents = {name: stratum.documents for name, stratum in facts.strata.items()}
+    take = {name: stratum.sampled + stratum.extra for name, stratum in facts.strata.items()}
+    if facts.seed != seed or documents != counts:
+        raise VerdictRefused(f"publish: the sample {sample.reference.uri} was not drawn from this corpus")
+    drawn = lowest_rows(ctx, seed, documents, take)
+    shards = ctx.corpus().shards
+    wanted = {(shards[index].sha256, row) for rows in drawn.values() for _, index, row in rows}
+    checked = ctx.map("sample", sampled_texts, tasks)
+    found = {
+        (shards[task["shard"]].sha256, row)
+        for task, part in zip(tasks, checked, strict=True)
+        for row in part.result
+    }
+    if found != wanted:
+        raise VerdictRefused(
+            f"publish: the sample {sample.reference.uri} is not what documents, policy and look give: "
+            f"{len(found ^ wanted)} documents differ; run evaluate again"
+        )
+
+
+def sampled_texts(task: dict[str, Any], part: PartWriter) -> list[int]:
+    """Rows of one shard that the sample holds with the very text that the shard has; seeded defects are none."""
+    shard = Corpus.open(part.inputs["corpus"]).shards[task["shard"]]
+    sample = part.inputs["sample"]
+    table = sample.read_table(sample.file("sample.parquet"), ["sample_id", "shard", "row", "doc_sha256"])
+    seeds = sample.read_table(sample.file("seeds.parquet"), ["sample_id", "defect"])
+    real = seeds.filter(pc.is_null(seeds["defect"]))["sample_id"]
+    table = table.filter(pc.and_(pc.equal(table["shard"], shard.sha256), pc.is_in(table["sample_id"], real)))
+    kept = np.flatnonzero(shard.keep())
+    digests = dict(zip(kept.tolist(), shard.kept_text_digests(), strict=True))
+    rows = zip(table["row"].to_pylist(), table["doc_sha256"].to_pylist(), strict=True)
+    return [row for row, sha in rows if row in digests and digests[row].tobytes().hex() == sha]
 
 
 def summary(verdict: Verdict) -> dict[str, Any]:
@@ -162,7 +212,7 @@ def with_index(value: dict[str, Any], gated: Artifact, name: str, dump: str) -> 
 
 STEP = Step(
     name="publish",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("sample"), Input("labels"), Input("verdict")),

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from steps.core.draw import row_keys, sample_seed
 from steps.core.errors import ConfigError
 from steps.core.policy import Policy
 from steps.evaluate.config import Config
-from steps.evaluate.sampling import allocate, host_shares, row_keys, sample_seed
+from steps.evaluate.sampling import allocate, host_shares
 from steps.evaluate.step import STEP
 from tests.steps.documents import make_corpus
 from tests.steps.gate.line import records, step

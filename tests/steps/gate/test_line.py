@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
+from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.digest import canonical_json
 from steps.core.errors import ConfigError, DataError, VerdictRefused
-from steps.core.labels import SIGNING_KEY, Label, put_label
+from steps.core.labels import LABEL_SCHEMA, SIGNING_KEY, Label, put_label
 from steps.core.manifest import Identity, Manifest, Reference
+from steps.core.parts import PartWriter
+from steps.core.step import Input, Step, StepContext, run_step
 from steps.core.store import open_store
 from steps.core.verification import read_verdict, verify, verify_corpus
+from steps.evaluate.config import Config as EvaluateConfig
 from tests.steps.gate.line import RUN, Line, records, step, through_the_gate
 
 AUTOMATIC = {"readers": ["automatic"]}
@@ -189,6 +195,65 @@ def test_a_look_number_stands_for_one_sample(clean: tuple[Path, Line], tmp_path:
     verdict = read_verdict(second.gate.artifact)
     assert verdict.alpha == pytest.approx(0.01)
     assert second.gate.facts["status"] == "pass"
+
+
+def test_a_sample_that_somebody_chose_is_refused(clean: tuple[Path, Line], tmp_path: Path) -> None:
+    """The defective document is swapped for a good one: every digest fits, but nobody would have drawn that."""
+    documents = records()[:60]
+    root = tmp_path / "chosen"
+    line = through_the_gate(
+        root, documents, sample_fraction=0.5, minimum=1, policy={"bound": "none"}, seeded=0
+    )
+    assert line.gate.facts["status"] == "pass" and line.gate.facts["read"] < 60
+    line.publish(root)
+    forged = forge_sample(line)
+    with pytest.raises(
+        VerdictRefused, match="is not what documents, policy and look give: 2 documents differ"
+    ):
+        forged.publish(root)
+
+
+def forge_sample(line: Line) -> Line:
+    """The same line, with one sampled document replaced by one that was not drawn."""
+    sample, store = line.sample.artifact, line.sample.artifact.store
+    table = sample.read_table(sample.file("sample.parquet"))
+    corpus = Corpus.open(line.corpus.artifact)
+    held = set(zip(table["shard"].to_pylist(), table["row"].to_pylist(), strict=True))
+    shard, row, text = next(
+        (shard.sha256, row, text)
+        for shard in corpus.shards
+        for row, text in enumerate(shard.read(["text"])["text"].to_pylist())
+        if (shard.sha256, row) not in held
+    )
+    rows = table.to_pylist()
+    rows[0].update(shard=shard, row=row, text=text, doc_sha256=hashlib.sha256(text.encode()).hexdigest())
+    config = {**sample.config}
+
+    def run(ctx: StepContext) -> None:
+        ctx.part("forge", write)
+        for name, value in sample.facts.items():
+            if name != "makes":
+                ctx.set(name, value)
+
+    def write(task: dict[str, Any], part: PartWriter) -> None:
+        part.put_table("sample.parquet", pa.Table.from_pylist(rows, table.schema), "sample")
+        automatic = sample.read_table(sample.file("automatic.parquet")).to_pylist()
+        for label in automatic:
+            if label["sample_id"] == rows[0]["sample_id"]:
+                label["doc_sha256"] = rows[0]["doc_sha256"]
+        part.put_table("automatic.parquet", pa.Table.from_pylist(automatic, LABEL_SCHEMA), "automatic")
+        part.put_table("seeds.parquet", sample.read_table(sample.file("seeds.parquet")), "seeds")
+
+    forger = Step("evaluate", 99, EvaluateConfig, run, inputs=(Input("corpus"),))
+    root = store.uri
+    made = run_step(
+        forger, config=config, inputs={"corpus": line.corpus.ref}, root=root, runtime=Runtime(workers=1)
+    )
+    labels = step(Path(root.removeprefix("file://")), "review", {"mode": "automatic"}, {"sample": made.ref})
+    inputs = {"corpus": line.corpus.ref, "sample": made.ref, "labels": labels.ref}
+    Catalog(store).update("looks", lambda looks: {})
+    gate = step(Path(root.removeprefix("file://")), "gate", {}, inputs)
+    return Line(line.corpus, made, labels, gate)
 
 
 def test_takedowns_leave_the_verdict_valid_for_what_is_left(clean: tuple[Path, Line]) -> None:
