@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -208,12 +207,22 @@ class Reader:
         return ReaderDied(reason, number, bool(working))
 
 
-@lru_cache(maxsize=2)
+_readers: list[Reader] = []
+
+
 def reader(config: Config) -> Reader:
-    """One child per worker process and config."""
-    made = Reader(config)
-    atexit.register(made.close)
-    return made
+    """The child of this worker process, which is kept from task to task; one with another config is ended."""
+    if not _readers or _readers[0].config != config:
+        close_reader()
+        _readers.append(Reader(config))
+    return _readers[0]
+
+
+@atexit.register
+def close_reader() -> None:
+    """End the child of this process, if there is one."""
+    while _readers:
+        _readers.pop().close()
 
 
 def read_outcomes(

@@ -14,11 +14,13 @@ import zstandard
 from demo.archives import Capture, damage_member, write_archive
 from steps.core.config import Runtime
 from steps.core.errors import DataError
-from steps.core.step import Outcome
+from steps.core.step import Outcome, run_step
+from steps.core.store import open_store
 from steps.ingest.config import Config
 from steps.ingest.split import cut_places
-from tests.steps.ingest.objects import documents, ingest, ledger
+from tests.steps.ingest.objects import ONE, documents, ingest, ledger, plan_files
 from tests.steps.ingest.test_archive import lz4, split_members
+from tests.steps.ingest.web import serve
 
 DATE = "2026-01-05T00:00:00Z"
 MIXED = {"max_quarantine_share": 1.0, "documents_per_shard": 7}
@@ -134,3 +136,31 @@ def test_a_piece_that_changed_after_it_was_cut_is_refused(
     monkeypatch.setattr(step, "fetch_piece", changed)
     with pytest.raises(DataError, match="has changed since it was planned"):
         ingest(tmp_path / "root", folder, config={**MIXED, "split_bytes": 3000})
+
+
+def test_pieces_are_read_from_s3_and_from_the_web_by_ranges(
+    tmp_path: Path, archives: dict[str, bytes], s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same object on disk, in S3 and behind HTTP gives the same documents; of the last two only pieces are read."""
+    name, data = "a.warc.gz", archives["members.warc.gz"]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / name).write_bytes(data)
+    config = {**MIXED, "split_bytes": len(data) // 3, "task_bytes": 1}
+    expected = content(ingest(tmp_path / "disk", folder, config=config))
+    open_store(f"{s3_root}/in").put(name, data)
+    reference, _ = plan_files(tmp_path / "root", folder)
+    places = {"s3": f"{s3_root}/in"}
+    with serve() as site:
+        monkeypatch.setenv("TOKENMILL_PRIVATE_HOSTS", site.host)
+        site.objects[f"/x/{name}"] = data
+        places["web"] = f"{site.url}/x"
+        for place, uri in places.items():
+            root = f"file://{tmp_path}/{place}"
+            inputs = {"source": reference}
+            made = run_step(
+                "ingest", config=config, inputs=inputs, root=root, locations={"crawl": uri}, runtime=ONE
+            )
+            assert content(made) == expected
+        ranges = site.requests[f"/x/{name}"]
+    assert ranges[0] == "" and len(ranges) >= 4 and all(asked.startswith("bytes=") for asked in ranges[1:])
