@@ -21,7 +21,7 @@ _SHOWN = 20
 
 
 def find_artifact(text: str, root: str) -> Artifact:
-    """An artifact by reference (with its root or without), by URI, or as ``step/<start of fingerprint>`` below ``root``."""
+    """An artifact by reference (with or without its root), by URI, or as ``step/<start of fingerprint>`` below root."""
     store = open_store(root)
     if "@" in text:
         return Artifact.open(text, store)
