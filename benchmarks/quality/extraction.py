@@ -2,9 +2,10 @@
 
     python -m benchmarks.quality.extraction [--committed]
 
-Our figures are held out: each page is scored by a model that saw no page of its site (five folds, trained here, some
-minutes). With --committed they are those of the committed model, which was trained on these pages: quick, for a look
-at what a change of code does. Speed is that of the whole extraction from decoded HTML to text, on one core.
+Our figures are held out: each page is scored by a model that saw no page of its site (five folds, trained here: ten
+minutes on a free core). With --committed they are those of the committed model, which was trained on these pages:
+quick, for a look at what a change of code does. Speed is that of the whole extraction, from decoded HTML to text, on
+one core.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def table(
     print(f"| extractor | token F1 | must-have found of {must} | must-not absent of {must_not} |")
     print("|---|---|---|---|")
     for name, score in zip(names, scores, strict=True):
-        print(f"| {name} | {score.f1:.3f} | {score.must} | {score.must_not} |")
+        f1 = f"{score.f1:.3f}" if score.pages else "–"
+        print(f"| {name} | {f1} | {score.must} | {score.must_not} |")
 
 
 def main() -> None:

@@ -64,6 +64,8 @@ _COMMON_LEADS = {
 }
 _KANA_LEADS = {"euc_jp": bytes([0xA4, 0xA5]), "cp932": bytes([0x82, 0x83])}
 _ASCII_TRAILS = ("cp932", "big5hkscs")  # whose common characters have second bytes below 0xA1
+MIN_UTF8 = 8  # characters; two can be chance, as in the name of China Unicom in GBK (own choice)
+MIN_GOOD = 20  # characters beyond ASCII that decode for each that does not (own choice)
 MIN_COMMON = 0.9  # share of pairs with a common lead; German, French or Polish read as pairs stay below half
 MIN_PAIRS = 4  # fewer are chance (own measurement: Polish and Spanish with one accented letter)
 MIN_LETTERS = 2  # of a single-byte text: the same
@@ -139,7 +141,8 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     """Decode a page: byte order mark, then the shape of its bytes, HTTP charset, meta charset, its content.
 
     A declaration counts only if every byte decodes with it; a declared single-byte encoding gives way to
-    UTF-8 that decodes (pages say Latin-1 far more often than they are). What decodes with nothing is decoded
+    UTF-8 that decodes (pages say Latin-1 far more often than they are), a double-byte one to UTF-8 that is none by
+    chance. What decodes with nothing is decoded
     with the candidate that leaves the fewest U+FFFD, and says "lossy".
     """
     for bom, encoding in _BOMS:
@@ -151,11 +154,14 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     in_page = "utf-8" if in_page and in_page.startswith("utf-16") else in_page
     candidates = [(_by_shape(data), "detected"), (codec_name(declared), "http"), (in_page, "meta")]
     names = [name for name, _ in candidates if name]
-    if not names or any(_SINGLE_BYTE.match(name) for name in names):
+    if not names or any(map(_SINGLE_BYTE.match, names)) or ("utf-8" not in names and _is_utf8(data)):
         candidates.insert(1, ("utf-8", "detected"))
     for name, chosen_by in candidates:
         if (text := _strictly(data, name)) is not None and name:
             return Decoded(text, name, chosen_by)
+    for name in (*names, "utf-8"):
+        if (damaged := _damaged(data, name)) is not None:
+            return Decoded(damaged, name, "lossy")
     candidates += [(_by_content(data), "detected"), ("utf-8", "detected")]
     for name, chosen_by in candidates[-2:]:
         if (text := _strictly(data, name)) is not None and name:
@@ -169,6 +175,22 @@ def _strictly(data: bytes, name: str | None) -> str | None:
         return data.decode(name) if name else None
     except UnicodeError:
         return None
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether the bytes are UTF-8 with so many characters beyond ASCII that they are it not by chance."""
+    text = _strictly(data, "utf-8")
+    return text is not None and len(text) - len(text.encode("ascii", "ignore")) >= MIN_UTF8
+
+
+def _damaged(data: bytes, name: str) -> str | None:
+    """The text with U+FFFD where all but a few of its characters decode: a page that was cut off within one, say."""
+    if _SINGLE_BYTE.match(name):
+        return None
+    text = data.decode(name, "replace")
+    bad = text.count("\ufffd")
+    good = len(text) - len(text.encode("ascii", "ignore")) - bad
+    return text if bad * MIN_GOOD <= good or (bad == 1 and good > 1) else None
 
 
 def _by_shape(data: bytes) -> str | None:

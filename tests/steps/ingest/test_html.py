@@ -43,6 +43,12 @@ def test_a_byte_order_mark_wins_and_a_wrong_declaration_does_not() -> None:
     assert decode((CHINESE * 20).encode("gb18030"), "utf-8").text == CHINESE * 20
 
 
+@pytest.mark.parametrize("declared", ["gbk", "big5", "shift_jis", "windows-1251", "iso-8859-1"])
+def test_utf8_under_another_declaration_is_utf8(declared: str) -> None:
+    assert decode(CHINESE.encode(), declared) == (CHINESE, "utf-8", "detected")
+    assert decode("联通".encode("gbk"), "gbk") == ("联通", "gb18030", "http")
+
+
 def test_what_decodes_with_nothing_is_lossy_and_says_so() -> None:
     lossy = decode(CHINESE.encode() + b"\xff\xfe\xff" + CHINESE.encode(), "utf-8")
     assert lossy.chosen_by == "lossy"
@@ -106,3 +112,17 @@ def test_a_language_decides_where_few_accents_do_not() -> None:
 def test_one_accented_letter_before_a_space_is_no_chinese_character() -> None:
     for text in ("café au lait, s'il vous plaît", "¿Quién?", "Müller & Söhne"):
         assert decode(f"<p>{text}</p>".encode("cp1252")).text == f"<p>{text}</p>"
+
+
+@pytest.mark.parametrize("declared", [None, "utf-8", "gb18030"])
+@pytest.mark.parametrize("text", [CHINESE, GERMAN, POLISH])
+def test_a_page_cut_off_within_a_character_keeps_its_encoding(text: str, declared: str | None) -> None:
+    codec = declared or "utf-8"
+    whole = (text * 3 + "中").encode(codec)
+    found = decode(whole[:-1], declared)
+    assert (found.text.rstrip("\ufffd"), found.encoding, found.chosen_by) == (text * 3, codec, "lossy")
+
+
+def test_a_wrong_byte_in_a_declared_encoding_does_not_change_it() -> None:
+    found = decode((CHINESE * 3).encode("gb18030") + b"\xff<p>" + CHINESE.encode("gb18030"), "gbk")
+    assert found.encoding == "gb18030" and found.text.count(CHINESE) == 4
