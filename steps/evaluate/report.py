@@ -47,7 +47,8 @@ def report(ctx: StepContext, counts: Counts) -> bytes:
         Bar(name.replace("_", " "), {"removed": measured[name]}, share(measured[name], 1.0))
         for name in ("any_defect_rate", *RATES)
     ]
-    note = f"Share of the read documents in which a detector found one. The gate's limit is {limit:.2%}."
+    rates.append(Bar("limit of the gate", {"plain": limit}, share(limit, 1.0)))
+    note = "Share of the read documents in which a detector found one."
     sections.append(Section("What the automatic readers found", [Bars("", rates, note=note)]))
     sections += measure_sections(Stage.of(ctx))
     for name in ("languages", "topics"):
