@@ -74,7 +74,7 @@ def prepare(texts: pa.Array, declared: Sequence[str], prose: np.ndarray, config:
     batch, done, flags = normalise_batch(batch, settings, lines)
     masked = np.zeros((len(batch), len(KINDS)), np.int64)
     if config.mask_personal_data:
-        batch, masked = mask(batch, flags)
+        batch, masked = mask(batch, settings, flags, done)
     columns = (
         repaired[kept] + done[:, normalise.REPAIRED],
         left,
@@ -106,16 +106,27 @@ def repair(batch: Batch, table: Tables) -> tuple[Batch, Scan, np.ndarray]:
     return batch, lines, counts
 
 
-def mask(batch: Batch, flags: np.ndarray) -> tuple[Batch, np.ndarray]:
-    """The documents with personal data masked, and int64[documents, KINDS] of how often; ``flags`` are their own."""
+def mask(batch: Batch, settings: Settings, flags: np.ndarray, done: np.ndarray) -> tuple[Batch, np.ndarray]:
+    """The documents with personal data masked, and int64[documents, KINDS] of how often; ``flags`` are their own.
+
+    What is masked is normalised again, since a placeholder may stand where a word kept something apart; that is added
+    to the counts ``done``.
+    """
     counts = np.zeros((len(batch), len(KINDS)), np.int64)
     numbers = np.flatnonzero(flags & MASKABLE)
-    if not len(numbers):
-        return batch, counts
-    some = batch.some(numbers)
-    lines = scan(some.data, some.offsets, some.prose, tables())
-    changed, counts[numbers] = mask_lines(some.data, lines)
-    return replace_documents(batch, numbers, with_lines(some, lines, changed)) if changed else batch, counts
+    for _ in range(normalise.MAX_ROUNDS):
+        some = batch.some(numbers)
+        lines = scan(some.data, some.offsets, some.prose, tables())
+        changed, more = mask_lines(some.data, lines)
+        counts[numbers] += more
+        if not changed:
+            break
+        hit = np.flatnonzero(more.sum(axis=1))
+        some, again, _ = normalise_batch(with_lines(some, lines, changed).some(hit), settings)
+        numbers = numbers[hit]
+        done[numbers] += again
+        batch = replace_documents(batch, numbers, some)
+    return batch, counts
 
 
 def with_lines(batch: Batch, lines: Scan, changed: dict[int, bytes]) -> Batch:

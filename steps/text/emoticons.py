@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from steps.text.scan_tables import CJK, EMOJI, ORNAMENTS
+from steps.text.scan_tables import CJK, EMOJI, EYES, MOUTHS, ORNAMENTS
 
 _PICTURE = f"[{EMOJI}]"
 _ORNAMENT = f"(?:(?!{_PICTURE})[{ORNAMENTS}])"
@@ -36,14 +36,14 @@ _AFTER_CHINESE = re.compile(
 )
 _SMILE_AFTER_CHINESE = re.compile(rf"(?<=[{CJK}，。！？～…])[:;]-?[)](?=[\s，。！？～…]|$)")
 # A kaomoji is a pair of brackets around a face: two eyes that stand in no formula, or eye-mouth-eye
-_EYES = "\\^＾￣¯≧≦╯╰╥´｀‿ˇ◕◡⊙ಠ•・･｡°♥눈"
+_EYES = re.escape(EYES)
 _FACE = rf"{_EYES}`\s~～_=><＞＜;；TtТт▽∇﹏︿ωДoO0uエ益д.\-。□¬＠@#*+\"'≡∀∪∩●○☆★♪ﾟ゜ㅂεз"
 _ALONE = r"(?<![A-Za-z0-9_])"
 _ARM = rf"(?:[╮ヾヽ٩ᕙ]|{_ALONE}[oO\\])"
 _KAOMOJI = re.compile(
     rf"(?:{_ARM}|{_ALONE})[(（](?=[\WTтoO_])(?=[^\n()（）]{{3,12}}[)）])"
     rf"(?:[{_FACE}]*?[{_EYES}]){{2}}[{_FACE}]*[)）](?:[╭ﾉノゞ┛۶]|[/o~](?![A-Za-z0-9_]))?"
-    rf"|{_ALONE}[(（][*#]?[>＞=\-@oOTт;；][_.ω▽﹏︿][<＜=\-@oOTт;；][*#;]?[)）]"
+    rf"|{_ALONE}[(（][*#]?[>＞=\-@oOTт;；][{MOUTHS}][<＜=\-@oOTт;；][*#;]?[)）]"
 )
 
 
@@ -55,13 +55,16 @@ def remove_pictures(line: str, emoji: str) -> str:
     return _SYMBOLS[emoji].sub(lambda match: " " if match["glued"] else "", line)
 
 
-def remove_faces(line: str) -> str:
-    """The line without ASCII emoticons (:-) ^_^ orz) and kaomoji (（￣▽￣）)."""
+def remove_emoticons(line: str) -> str:
+    """The line without ASCII emoticons: :-) ^_^ orz."""
     line = _WESTERN.sub("", line)
     if not line.isascii():
         line = _AFTER_CHINESE.sub("", line)
         if "(" not in line and "（" not in line:
             line = _SMILE_AFTER_CHINESE.sub("", line)
-    if "(" in line or "（" in line:
-        line = _KAOMOJI.sub("", line)
     return line
+
+
+def remove_kaomoji(line: str) -> str:
+    """The line without kaomoji: （￣▽￣）."""
+    return _KAOMOJI.sub("", line)

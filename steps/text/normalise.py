@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steps.text import scan_tables as bits
-from steps.text.emoticons import remove_faces, remove_pictures
+from steps.text.emoticons import remove_emoticons, remove_kaomoji, remove_pictures
 from steps.text.markup import strip_markup
 from steps.text.mojibake import repair_line
 from steps.text.scan import Scan, join_lines, scan
@@ -24,8 +24,10 @@ from steps.text.scan_tables import CJK, INVISIBLES, Tables, tables
 
 MAX_ROUNDS = 8  # two are enough for prose; hostile text may stay unfinished, which is no error
 MIN_TRADITIONAL = 2  # characters in a line
-TRADITIONAL_LINE = 0.03  # of a line's characters
-TRADITIONAL_TEXT = 0.10  # of a text's; Traditional prose has 15-32 % (10th to 90th percentile in wiki_zh)
+TRADITIONAL_LINE = 0.03  # of a line's Han, which masking leaves alone
+TRADITIONAL_TEXT = (
+    0.10  # of a text's; Traditional prose has 21-41 % (10th to 90th percentile of wiki_zh's lines)
+)
 
 # columns of the counts, in characters but for mojibake (lines or runs)
 REPAIRED, INVISIBLE, MARKUP, SYMBOLS, PUNCTUATION, CONVERTED = range(6)
@@ -205,14 +207,15 @@ def _round(
     changed = np.zeros(len(batch), bool)
     changed[list(whole)] = True
     lines, data, late = _clean_lines(batch, settings, counts, lines, wanted, document, changed)
-    np.bitwise_or.at(flags, document[list(late)], np.array(list(late.values()), np.uint32))
-    changed |= (flags & wanted & _TEXT != 0) & (lines.document_flags() & _TEXT == 0)
+    numbers, found = document[list(late)], np.array(list(late.values()), np.uint32)
+    np.bitwise_or.at(flags, numbers, found)
+    changed[numbers[found & wanted[numbers] & _TEXT != 0]] = True
     data, offsets = join_lines(data, lines, batch.prose)
     done = Batch(data, offsets, batch.chinese, batch.prose)
     if whole:
-        numbers = np.array(sorted(whole), np.int64)
-        pieces = [whole[n] for n in numbers.tolist()]
-        done = replace_documents(done, numbers, pack(pieces, batch.chinese[numbers], batch.prose[numbers]))
+        some = np.array(sorted(whole), np.int64)
+        pieces = [whole[n] for n in some.tolist()]
+        done = replace_documents(done, some, pack(pieces, batch.chinese[some], batch.prose[some]))
     return done, flags, changed
 
 
@@ -296,8 +299,10 @@ def clean_line(
     before = len(line)
     if flags & bits.SYMBOL:
         line = remove_pictures(line, settings.emoji)
-    if flags & (bits.FACE | bits.KAOMOJI) and settings.emoticons == "remove":
-        line = remove_faces(line)
+    if flags & bits.FACE and settings.emoticons == "remove":
+        line = remove_emoticons(line)
+    if flags & bits.KAOMOJI and settings.emoticons == "remove":
+        line = remove_kaomoji(line)
     counts[SYMBOLS] += before - len(line)
     if flags & bits.RULED:
         counts[PUNCTUATION] += len(line)
@@ -364,17 +369,16 @@ def _simplify(batch: Batch, settings: Settings, counts: np.ndarray) -> tuple[Bat
     """The Chinese documents that conversion changes, and bool[documents] of which those are.
 
     A text with at least 10 % Traditional characters is converted as a whole; of another one, the lines with two
-    of them and 3 % of their length. What is left are names and quotations in Simplified text, which their
+    of them and 3 % of their Han. What is left are names and quotations in Simplified text, which their
     authors spelled so (毕昇, 於).
     """
     lines = scan(batch.data, batch.offsets, np.zeros(len(batch), bool), lookup(settings))
-    found, characters = lines.counts[:, bits.TRADITIONALS], lines.counts[:, bits.CHARACTERS]
+    found, han = lines.counts[:, bits.TRADITIONALS], lines.counts[:, bits.HANS]
     totals = lines.document_counts()
-    breaks = np.diff(lines.first) - 1
-    whole = totals[:, bits.TRADITIONALS] >= TRADITIONAL_TEXT * (totals[:, bits.CHARACTERS] + breaks)
+    whole = totals[:, bits.TRADITIONALS] >= TRADITIONAL_TEXT * totals[:, bits.HANS]
     whole &= totals[:, bits.TRADITIONALS] > 0
     convert, text = converter(settings.simplify).convert, batch.data.data
-    wanted = (found >= MIN_TRADITIONAL) & (found >= TRADITIONAL_LINE * characters)
+    wanted = (found >= MIN_TRADITIONAL) & (found >= TRADITIONAL_LINE * han)
     some = np.add.reduceat(wanted, lines.first[:-1], dtype=np.int64) > 0
     pieces, changed = [], np.zeros(len(batch), bool)
     for number in np.flatnonzero(whole | some).tolist():

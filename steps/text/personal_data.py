@@ -63,7 +63,8 @@ _IPV4 = re.compile(
     re.ASCII,
 )
 _VERSION_BEFORE = re.compile(
-    r"(?:(?<![A-Za-z])(?:version|release|build|ver|firmware|v|section|chapter|EC|figure|table)|版本|固件|章节|§)[ :：]*$",
+    r"(?:(?<![A-Za-z])(?:version|release|build|ver|firmware|v|section|chapter|EC|figure|table)"
+    r"|版本|固件|章节|§)[ :：]*$",
     re.IGNORECASE,
 )
 _IPV6 = re.compile(
@@ -244,7 +245,8 @@ def _is_named_phone(match: re.Match[str]) -> bool:
 def _is_address(match: re.Match[str]) -> bool:
     before = match.string[max(match.start() - 24, 0) : match.start()]
     small = all(int(part) < _LEAST_OCTET for part in match[0].split("."))
-    if small and not _ADDRESS_BEFORE.search(before):
+    # a placeholder is short: beyond it stands what was too far away for the number that it stands for
+    if small and not _ADDRESS_BEFORE.search(before.rpartition(">")[2]):
         return False
     return _is_public(match[0]) and not _VERSION_BEFORE.search(before)
 

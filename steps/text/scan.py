@@ -26,6 +26,7 @@ from steps.text.scan_tables import (
     IS_CJK,
     IS_CLOSER,
     IS_DIGIT,
+    IS_EYE,
     IS_HAN,
     IS_HANGUL,
     IS_HIGH,
@@ -36,6 +37,7 @@ from steps.text.scan_tables import (
     IS_LEAD,
     IS_LETTER,
     IS_MISPLACED,
+    IS_MOUTH,
     IS_OPENER,
     IS_PLAIN,
     IS_REPEATED,
@@ -151,6 +153,12 @@ def _face(before, previous, point, before_word):
 
 
 @njit(inline="always")
+def _begins_face(point):
+    """Whether a letter may stand first between a kaomoji's brackets: T т _ o O."""
+    return point == 0x54 or point == 0x442 or point == 0x5F or point == 0x6F or point == 0x4F
+
+
+@njit(inline="always")
 def _repeats(point, run, marks, after_cjk):
     """Whether ``run`` times the same mark, or ``marks`` exclamation and question marks, are too many."""
     if point == 0x2E:
@@ -175,7 +183,7 @@ def _scan(data, start, end, classes, gbk, flags, counts):
         narrow: Any = False
         inside, only_rules = False, True
         gbk_fits: Any = True
-        need, gbk_pairs, high_run = 0, 0, 0
+        need, gbk_pairs, high_run, face, eyes, mouths = 0, 0, 0, 0, 0, 0
         while at < stop:
             before_kind_2 = before_kind
             before_kind = kind
@@ -250,15 +258,19 @@ def _scan(data, start, end, classes, gbk, flags, counts):
                     raised |= NUMBER
             else:
                 digits, dots = 0, 0
-            if (previous == 0x28 or previous == 0xFF08) and (
-                not kind & IS_WORD
-                or point == 0x54
-                or point == 0x442
-                or point == 0x5F
-                or point == 0x6F
-                or point == 0x4F
-            ):
-                raised |= KAOMOJI
+            if previous == 0x28 or previous == 0xFF08:
+                face, eyes, mouths = 0, 0, 0
+                if not kind & IS_WORD or _begins_face(point):
+                    face = 1
+            if face:
+                eyes += (kind & IS_EYE) != 0
+                mouths += (kind & IS_MOUTH) != 0
+                if point == 0x29 or point == 0xFF09:
+                    if eyes >= 2 or (mouths and face <= 6):
+                        raised |= KAOMOJI
+                    face = 0
+                else:
+                    face = face + 1 if face <= 12 else 0
             if kind & IS_REPEATED:
                 if point == previous:
                     run += 1

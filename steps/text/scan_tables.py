@@ -63,7 +63,9 @@ DIRECT = LINE_END | SPACE | INVISIBLE | COMPOSE | WIDTH | WIDTH_MARK | SYMBOL | 
     IS_MISPLACED,
     IS_REPEATED,
     IS_WORD,
-) = (np.uint32(1 << bit) for bit in range(8, 28))
+    IS_EYE,
+    IS_MOUTH,
+) = (np.uint32(1 << bit) for bit in range(8, 30))
 IS_PLAIN = IS_LETTER | IS_LATIN | IS_WORD  # an ASCII letter
 
 LINE_ENDS = "\t\r\v\f\x85\u2028\u2029"
@@ -99,6 +101,8 @@ WIDE_SYMBOLS = "＃＄％＆＊＋－／＜＝＞＠［＼］＾＿｀｛｜｝"
 WIDE_PUNCTUATION = "！＂＇（），．：；？～。、"
 WIDE_MARKS = "，。、；：！？"
 CLOSERS = "”》）"
+EYES = "^＾￣¯≧≦╯╰╥´｀‿ˇ◕◡⊙ಠ•・･｡°♥눈"  # of kaomoji
+MOUTHS = "_.ω▽﹏︿"
 RULES = "-=_*~+·#.—─"
 
 
@@ -165,6 +169,8 @@ def tables(traditional: str = "") -> Tables:
     ):
         table[code_points(characters)] |= bit
     table[[ord(c) for c in RULES]] |= IS_RULE
+    table[[ord(c) for c in EYES]] |= IS_EYE
+    table[[ord(c) for c in MOUTHS]] |= IS_MOUTH
     table[ord("-")] |= IS_JOINER
     table[[ord(c) for c in traditional]] |= IS_TRADITIONAL
     for byte in range(0x80, 0x100):

@@ -80,7 +80,7 @@ def test_a_line_stays_as_it_is_without_the_flag_of_a_repair(line: str, chinese: 
     line = line.rstrip(" ")
     (flags,) = scanned(line)[1].flags.tolist()
     allowed = int(normalise._CHINESE_TEXT if chinese else normalise._OTHER_TEXT)
-    together = (scan.FACE | scan.KAOMOJI, scan.WIDTH | scan.WIDTH_MARK, scan.LATIN_1 | scan.GBK)
+    together = (scan.FACE, scan.KAOMOJI, scan.WIDTH | scan.WIDTH_MARK, scan.LATIN_1 | scan.GBK)
     alone = (
         scan.SPACE,
         scan.INVISIBLE,
