@@ -75,9 +75,18 @@ def warm_training() -> None:
     print("warm: training", flush=True)
 
 
+def warm_extraction() -> None:
+    """Reads a page of HTML, which the texts are not."""
+    from steps.ingest.documents import load_extractor
+
+    load_extractor()
+    print("warm: extraction", flush=True)
+
+
 if __name__ == "__main__":
     warm_training()
     if sys.argv[1:]:
+        warm_extraction()
         with tempfile.TemporaryDirectory(prefix="warm-") as scratch:
             for name in RECIPES:
                 run_recipe(name, Path(sys.argv[1]).resolve(), Path(scratch))
