@@ -158,33 +158,6 @@ def plan_sample(
     return low
 
 
-def chance_to_pass(
-    population: int,
-    defective: int,
-    sample: int,
-    sensitivity: float,
-    limit: float,
-    alpha: float,
-    sensitivity_bound: float,
-) -> float:
-    """Probability that a set with `defective` bad documents passes: one point of the operating characteristic.
-
-    sensitivity is what the readers really have, sensitivity_bound what the gate is going to assume.
-    """
-    found = -1
-    ceiling = allowed_defects(population, limit)
-    while found < sample and (found + 1) < limit * sample:
-        if defect_bound(found + 1, population, sample, sensitivity_bound, alpha) > ceiling:
-            break
-        found += 1
-    if found < 0:
-        # x = 0 is always below the limit, whatever the sample; the bound alone decides
-        if defect_bound(0, population, sample, sensitivity_bound, alpha) > ceiling:
-            return 0.0
-        found = 0
-    return probability_at_most(found, population, defective, sample, sensitivity)
-
-
 def share_of_alpha(alpha: float, look: int) -> float:
     """Error probability that look number `look` (from 1) at one dump may spend: alpha / 2^look.
 

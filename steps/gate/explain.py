@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from steps.core import statistics
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.errors import DataError
-from steps.core.verdict import Verdict
+from steps.core.verdict import Verdict, arithmetic
 
 EXCERPT = 240
 SIGNALS_SHOWN = 5
+RATES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # of the limit: true rates whose chance to pass is told
 
 
 def explain(verdict: Verdict, sample: Artifact, corpus: Artifact | None) -> list[dict[str, Any]]:
@@ -98,6 +101,31 @@ def nearest_signals(values: pa.Table, bad: set[tuple[str, int]]) -> list[dict[st
     return found[:SIGNALS_SHOWN]
 
 
+def operating_characteristic(verdict: Verdict) -> list[tuple[float, float]]:
+    """(true defect rate, chance to pass) for corpora of this size that the same readers read as far as this one.
+
+    Rates are shares of the limit, in whole documents. Empty where this reading can let nothing pass, whatever it finds.
+    """
+    policy, size = verdict.policy, verdict.population
+    ceiling = statistics.allowed_defects(size, policy.limit)
+    bound = arithmetic(policy).defect_bound
+    most = -1
+    while (
+        most < verdict.read
+        and bound(most + 1, size, verdict.read, verdict.sensitivity, verdict.alpha) <= ceiling
+    ):
+        most += 1
+    if most < 0 or not verdict.seeded:
+        return []
+    found = verdict.seeded_found / verdict.seeded
+    counts = sorted({math.ceil(share * policy.limit * size - 1e-9) for share in RATES})
+    return [
+        (count / size, statistics.probability_at_most(most, size, count, verdict.read, found))
+        for count in counts
+        if count <= size
+    ]
+
+
 def as_text(verdict: Verdict, classes: list[dict[str, Any]]) -> str:
     """The explanation for a terminal."""
     lines = [f"verdict: {verdict.status}", *(f"  {reason}" for reason in verdict.reasons)]
@@ -109,6 +137,8 @@ def as_text(verdict: Verdict, classes: list[dict[str, Any]]) -> str:
         f"  readers {', '.join(verdict.readers) or 'none'}; found {verdict.seeded_found} of {verdict.seeded} seeded "
         f"defects, sensitivity at least {verdict.sensitivity:.2%}"
     )
+    chances = ", ".join(f"{rate:.4%}: {chance:.1%}" for rate, chance in operating_characteristic(verdict))
+    lines.append(f"  chance to pass by true defect rate: {chances or 'none, whatever is found'}")
     for item in classes:
         lines.append(f"{item['defect']}: {item['documents']} documents")
         for signal in item["signals"]:

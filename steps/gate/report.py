@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steps.core.verdict import Verdict
+from steps.gate.explain import operating_characteristic
 from steps.report.blocks import (
     Bar,
     Bars,
@@ -73,7 +74,25 @@ def verdict_blocks(verdict: Verdict) -> list[Block]:
     note = (
         "The share of defective documents. To pass, what was found and its upper bound stay below the limit."
     )
-    return [numbers, Bars("Against the limit", bars, note=note)]
+    return [numbers, Bars("Against the limit", bars, note=note), characteristic(verdict)]
+
+
+def characteristic(verdict: Verdict) -> Block:
+    """The operating characteristic: what a reading like this one lets through."""
+    note = "Chance to pass, by what a corpus of this size truly has; the limit and what was found are marked."
+    points = operating_characteristic(verdict)
+    limit, found = verdict.policy.limit, verdict.rate
+    bars = []
+    for number, (rate, chance) in enumerate(points):
+        following = points[number + 1][0] if number + 1 < len(points) else float("inf")
+        here = [name for name, at in (("limit", limit), ("found", found)) if rate <= at < following]
+        tone: Tone = "kept" if rate < limit else "quarantined"
+        bars.append(Bar(f"{rate:.4%}", {tone: chance, "plain": 1 - chance}, f"{chance:.1%}", ", ".join(here)))
+    if not bars:
+        note = (
+            "This reading could let nothing pass, whatever it had found: too few documents or seeded defects."
+        )
+    return Bars("What such a reading lets through", bars, full=True, note=note)
 
 
 def strata(verdict: Verdict) -> Table:

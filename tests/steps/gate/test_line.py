@@ -24,6 +24,7 @@ from steps.core.step import Input, Step, StepContext, run_step
 from steps.core.store import open_store
 from steps.core.verification import read_verdict, verify, verify_corpus
 from steps.evaluate.config import Config as EvaluateConfig
+from steps.gate.explain import operating_characteristic
 from tests.steps.gate.line import RUN, Line, records, step, through_the_gate
 
 AUTOMATIC = {"readers": ["automatic"]}
@@ -301,3 +302,12 @@ def test_the_plan_says_what_must_be_read(capsys: pytest.CaptureFixture[str]) -> 
     assert main([*command, "120", "--seeded", "100"]) == 0
     assert "seed 263 defects or more" in capsys.readouterr().out
     assert main([*command, "0"]) == 64
+
+
+def test_the_explanation_tells_what_such_a_reading_lets_through(clean: tuple[Path, Line]) -> None:
+    _, line = clean
+    points = operating_characteristic(read_verdict(line.gate.artifact))
+    chances = [chance for _, chance in points]
+    assert chances[0] == 1.0 and chances == sorted(chances, reverse=True)
+    page = next(view for view in line.gate.artifact.manifest.views if view.key == "report.html")
+    assert "What such a reading lets through" in line.gate.artifact.read_bytes(page).decode()
