@@ -44,13 +44,13 @@ def choose(text, blocks, scores, threshold):
         keep[index] = scores[index] > limit and not (
             blocks[index, B_PRE] and _only_numbers(text, blocks[index])
         )
-    for index in range(total - 1, -1, -1):
-        if keep[index]:
-            if not blocks[index, B_HEADING]:
-                break
-            keep[index] = False
-    if not keep.any():
-        keep[:] = scores > limit
+    last = total - 1
+    while last >= 0 and (blocks[last, B_HEADING] or not keep[last]):
+        keep[last] = False
+        last -= 1
+    if last < 0:  # nothing but headings
+        for index in range(total):
+            keep[index] = scores[index] > limit
     return keep
 
 
