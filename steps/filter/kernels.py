@@ -355,6 +355,19 @@ def count_lost(data, offsets):
 
 
 @njit
+def characters_before(data, first, places):
+    """int64[places]: characters from byte `first` to each place, ascending bytes at which a character begins."""
+    out = np.empty(len(places), np.int64)
+    count, at = 0, first
+    for i in range(len(places)):
+        while at < places[i]:
+            count += (data[at] & 0xC0) != 0x80
+            at += 1
+        out[i] = count
+    return out
+
+
+@njit
 def count_stop_words(offsets, hashes, stops, wanted):
     """(different stop words, stop words), int64[documents], of the documents that are `wanted`.
 

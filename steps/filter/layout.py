@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from steps.text.jit import njit
+
 SHORT = 15  # tokens: a label, a link, a name
 COMMAS = (b",", "，".encode(), "、".encode(), b";", "；".encode())
 
@@ -38,14 +40,15 @@ def tail_run(parent: np.ndarray, tokens: np.ndarray, ends: np.ndarray, comma: np
     return np.where(inside, count[parent], 0).astype(np.float64) if len(parent) else np.zeros(0)
 
 
-def wide_gaps(data: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+@njit
+def wide_gaps(data, start, end):
     """int64[lines]: single spaces between two characters of three bytes or more (ideographs, mostly).
 
     Chinese prose has none; lists of links that a page shows side by side do. data uint8[]; start, end int64[lines].
     """
-    gap = np.zeros(len(data) + 1, dtype=np.int64)
-    if len(data) > 3:
-        # the byte before ends a wide character (a continuation byte), the byte behind begins one
-        gap[2:-1] = (data[1:-1] == 0x20) & (data[:-2] >= 0x80) & (data[2:] >= 0xE3)
-    total = np.cumsum(gap)
-    return np.where(end > start, total[end] - total[start], 0)
+    gaps = np.zeros(len(start), np.int64)
+    for line in range(len(start)):
+        for at in range(start[line] + 1, end[line] - 1):
+            # the byte before ends a wide character (a continuation byte), the byte behind begins one
+            gaps[line] += (data[at] == 0x20) & (data[at - 1] >= 0x80) & (data[at + 1] >= 0xE3)
+    return gaps

@@ -378,10 +378,7 @@ class Texts:
         for a, b in itertools.pairwise(bounds.tolist()):
             number = int(line[a])
             first, text = int(self.lines.start[number]), self[number]
-            own = places[a:b] - first
-            if not text.isascii():
-                raw = self.data[first : first + int(own[-1]) + 1]
-                own = (np.cumsum((raw & 0xC0) != 0x80) - 1)[own]
+            own = k.characters_before(self.data, first, places[a:b])
             yield number, own[own < len(text)].tolist()
 
 

@@ -22,7 +22,7 @@ TEXTS = st.lists(TEXT, max_size=5)
 FLAGS = u.classes()
 
 
-def is_(char: str, flag: int) -> bool:
+def is_(char: str, flag: np.uint16) -> bool:
     return bool(FLAGS[ord(char)] & flag)
 
 
