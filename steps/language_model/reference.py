@@ -12,7 +12,7 @@ from steps.text.kenlm_score import Scorer
 
 # Own choices: 50 documents give the median to about 0.15 of the spread, 2,000 cost seconds.
 WANTED, ENOUGH, MOST = 50, 10, 2_000
-LEAST_SHARE, LARGEST_SHARE = 20, 5  # every 20th document is held out, at most every 5th
+LEAST_SHARE, LARGEST_SHARE = 20, 4  # every 20th document is held out, at most every 4th
 LEAST_WIDTH = 0.05  # of log10 perplexity; a corpus of copies has none
 BATCH = 100
 

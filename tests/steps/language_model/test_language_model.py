@@ -6,12 +6,14 @@ import math
 from pathlib import Path
 
 import kenlm
+import numpy as np
 import pytest
 import sentencepiece
 
 from steps.core.config import Runtime
-from steps.core.errors import ConfigError, DataError
+from steps.core.errors import ConfigError, DataError, UsageError
 from steps.core.step import Outcome, run_step
+from steps.language_model.reference import hold_out_every
 from steps.language_model.train import encode_lines, find_lmplz, train_ngrams, train_pieces
 from steps.text.kenlm_score import Scorer
 from steps.text.scorer_text import normalise_lines
@@ -123,3 +125,26 @@ def test_perplexity_equals_the_formula_on_kenlms_own_scores(tmp_path: Path) -> N
     found = Scorer(*paths).perplexities(texts)
     assert found.tolist() == pytest.approx(expected, rel=1e-6, abs=1e-4, nan_ok=True)
     assert found[0] < found[5]
+
+
+def test_the_reference_is_measured_on_documents_that_were_held_out(tmp_path: Path) -> None:
+    assert [hold_out_every(n) for n in (3, 60, 250, 1_000, 100_000)] == [4, 4, 5, 20, 50]
+    corpus = make_corpus(tmp_path / "in", records(20))
+    made = train(tmp_path, corpus, language="en")
+    paths = [made.artifact.fetch(made.artifact.file(name), tmp_path / "m") for name in ("sp.model", "lm.bin")]
+    texts = [row["text"] for shard in records(20) for row in shard if row["language"] == "en"]
+    held_out = texts[3::4]
+    assert made.facts["reference"]["documents"] == len(held_out) == 15
+    assert made.facts["lines"] == sum(len(text.split("\n")) for text in texts if text not in held_out)
+    scores = Scorer(paths[0], paths[1]).score(held_out)
+    low, middle, high = np.quantile(np.log10(scores.perplexity), [0.1, 0.5, 0.9])
+    assert made.facts["reference"]["surprise"] == pytest.approx(middle, abs=1e-4)
+    assert made.facts["reference"]["width"] == pytest.approx(max(high - low, 0.05), abs=2e-4)
+    assert made.facts["reference"]["line"] == pytest.approx(np.quantile(scores.surprise, 0.9), abs=1e-4)
+    few = train(tmp_path / "few", make_corpus(tmp_path / "few", records(5)), language="en", vocabulary=200)
+    assert few.facts["reference"] is None
+
+
+def test_without_corpus_and_source_it_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs the input corpus, source"):
+        run_step("language_model", config={}, inputs={}, root=f"file://{tmp_path}")
