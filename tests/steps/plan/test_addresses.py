@@ -225,3 +225,24 @@ def test_the_sources_in_the_docs_are_valid() -> None:
     for source in found:
         FieldMapping(source.settings())
     assert [source.name for source in found] == ["crawl", "sharegpt", "alpaca"]
+
+
+def test_other_content_under_the_same_tag_is_found_by_a_retry(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt is killed after it has fetched the object."""
+    root = f"file://{tmp_path}/root"
+    site.objects["/a.jsonl"], site.versions["/a.jsonl"] = b'{"text": "good"}', {"ETag": '"same"'}
+    plan = plan_run(recipe(f"{site.url}/a.jsonl"), root, "r")
+
+    def killed(self: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("steps.ingest.shards.Shards.close", killed)
+        ingested(plan, root)
+    site.objects["/a.jsonl"] = b'{"text": "evil"}'
+    with pytest.raises(DataError, match="has another content than at the last attempt"):
+        ingested(plan, root)
+    site.objects["/a.jsonl"] = b'{"text": "good"}'
+    assert texts(ingested(plan, root)) == ["good"]
