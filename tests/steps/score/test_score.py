@@ -126,6 +126,27 @@ def test_the_share_of_bad_lines_is_that_of_lines_beyond_the_documents_cutoff(
     assert 0 < np.mean(shares) < 1
 
 
+def test_a_model_that_reads_documents_as_one_line_gives_a_quality_score_without_lines(
+    made: tuple, tmp_path: Path
+) -> None:
+    _, corpus, _ = made
+    model = run_step(
+        "language_model",
+        config={"language": "en", "vocabulary": 300, "order": 3, "normalisation": "cc_net"},
+        inputs={"corpus": corpus.ref},
+        root=f"file://{tmp_path}",
+        runtime=Runtime(workers=1),
+    )
+    inputs = {"corpus": corpus.ref, "language_models.en": model.ref}
+    found = score(tmp_path, inputs, rank_by="quality_score", without_model="unscored")
+    assert found.facts["normalisation"] == {"en": "cc_net"}
+    assert found.facts["cutoffs"]["en"]["rank_by"] == "quality_score"
+    rows = table_of(found, "perplexity", "quality_score", "perplexity_bad_lines", "perplexity_line_spread")
+    for row in (row for row in rows if row["language"] == "en"):
+        assert row["perplexity"] == round(row["perplexity"], 1) and 0 < row["quality_score"] < 1
+        assert row["perplexity_bad_lines"] is None and row["perplexity_line_spread"] is None
+
+
 def test_batches_are_bounded_in_bytes_and_documents() -> None:
     sizes = np.array([BATCH_BYTES + 5, 1, 1, BATCH_BYTES, 1, *[0] * BATCH])
     rows = np.arange(len(sizes))
