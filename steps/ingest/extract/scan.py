@@ -309,15 +309,14 @@ def scan(data, tags, attributes, classes, symbols, goto, bits, keep_hidden):
     with ``keep_hidden`` kept.
     """
     size = len(data)
-    opened = 2
+    opened = bounds = 2
     for position in range(size - 1):
-        opened += data[position] == 60 and 97 <= data[position + 1] | 32 <= 122
+        if data[position] == 60:
+            bounds += 1
+            opened += 97 <= data[position + 1] | 32 <= 122
     text = np.empty(size + 64, dtype=np.uint8)
     elements = np.zeros((opened, ELEMENT_COLUMNS), dtype=np.int32)
-    closed = 2
-    for position in range(size - 1):
-        closed += data[position] == 60
-    blocks = np.zeros((min(closed, size // 2 + 2), BLOCK_COLUMNS), dtype=np.int32)
+    blocks = np.zeros((min(bounds, size // 2 + 2), BLOCK_COLUMNS), dtype=np.int32)
     state = np.zeros(STATES, dtype=np.int64)
     state[S_ITEM] = -1
     state[S_ELEMENTS] = 1
