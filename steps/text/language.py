@@ -22,7 +22,7 @@ import pyarrow as pa
 from steps.core.errors import ConfigError
 from steps.text import scan_tables as bits
 from steps.text.jit import njit
-from steps.text.scan import Scan, scan
+from steps.text.scan import Scan, frozen, scan
 from steps.text.scan_tables import tables
 from steps.text.segment import decode, text_buffers
 from steps.text.unicode_tables import LETTER, MARK, PUNCTUATION, UPPER, classes
@@ -240,7 +240,7 @@ def _windows(data: np.ndarray, offsets: np.ndarray, numbers: np.ndarray) -> list
     out = np.empty(int(numbers.sum()) * (WINDOW_BYTES + 8), np.uint8)
     ends = np.zeros(int(numbers.sum()), np.int64)
     letters, upper = np.zeros(len(ends), np.int64), np.zeros(len(ends), np.int64)
-    _clean_windows(data, offsets, numbers, WINDOW_BYTES, classes(), out, ends, letters, upper)
+    _clean_windows(frozen(data), offsets, numbers, WINDOW_BYTES, classes(), out, ends, letters, upper)
     text, found, window, begin = out.data, [], 0, 0
     for count in numbers.tolist():
         pieces = []

@@ -95,6 +95,7 @@ def scan(data: np.ndarray, offsets: np.ndarray, tidy: np.ndarray, lookup: Tables
     """Lines, flags and counts of a batch (``data`` uint8, ``offsets`` int64[documents + 1]). A document has one
     line more than it has ``\\n``; the lines of documents that are ``tidy`` (bool) end before their last spaces.
     """
+    data = frozen(data)
     size = int(np.count_nonzero(data == 10)) + len(offsets) - 1
     start, end = np.empty(size, np.int64), np.empty(size, np.int64)
     first = np.empty(len(offsets), np.int64)
@@ -102,6 +103,13 @@ def scan(data: np.ndarray, offsets: np.ndarray, tidy: np.ndarray, lookup: Tables
     flags, counts = np.empty(size, np.uint32), np.empty((size, COUNTS), np.int32)
     _scan(data, start, end, lookup.classes, lookup.gbk, flags, counts)
     return Scan(first, start, end, flags, counts)
+
+
+def frozen(data: np.ndarray) -> np.ndarray:
+    """A read-only view: a kernel is compiled once, and not again for arrays that may be written to."""
+    view = data.view()
+    view.flags.writeable = False
+    return view
 
 
 @njit
@@ -343,7 +351,7 @@ def join_lines(data: np.ndarray, lines: Scan, tidy: np.ndarray) -> tuple[np.ndar
     """
     out = np.empty(int(np.maximum(lines.end - lines.start, 0).sum()) + len(lines.start), np.uint8)
     offsets = np.zeros(len(lines.first), np.int64)
-    _join(data, lines.first, lines.start, lines.end, tidy, out, offsets)
+    _join(frozen(data), lines.first, lines.start, lines.end, tidy, out, offsets)
     return out[: offsets[-1]], offsets
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from steps.preprocess.config import Config
 from steps.preprocess.kernels import COUNT_COLUMNS, Prepared, prepare
+from steps.text import language, scan
 from tests.fuzz import mutations
 
 SEEDS = [
@@ -67,3 +68,11 @@ def test_the_language_of_any_text_is_guessed() -> None:
         batch = texts[at : at + 50]
         done = run(batch, [""] * len(batch), config)
         assert len(done.guesses) == len(batch) and len(done.texts) == done.wanted.sum()
+
+
+def test_a_kernel_is_compiled_once_whatever_the_texts_need() -> None:
+    """Another array type would be compiled at its first document, each time, where the cache is read-only."""
+    for texts in ([seed.decode(errors="replace") for seed in SEEDS], ["a  b"], ["plain"]):
+        run(texts, ["zh"] * len(texts))
+    for kernel in (scan._split, scan._scan, scan._join, language._clean_windows):
+        assert len(kernel.signatures) == 1, kernel
