@@ -28,11 +28,13 @@ class Shards:
         self.number, self.last_number = first_number, first_number + SHARDS_PER_TASK
         self._tables: list[pa.Table] = []
         self._rows = self._size = 0
+        self._last_row = -1
 
     def add(self, outcomes: pa.Table, source: str, shard: str) -> int:
         """Take a table of OUTCOMES: documents into shards, everything else into ledger or quarantine. Gives the
         number of documents.
         """
+        self._last_row = max(self._last_row, pc.max(outcomes["record_row"]).as_py())
         is_kept = pc.equal(outcomes["fate"], KEPT)
         kept = outcomes.filter(is_kept)
         for row in outcomes.filter(pc.invert(is_kept)).select(_LOST_COLUMNS).to_pylist():
@@ -41,11 +43,15 @@ class Shards:
             self._keep(kept, source)
         return int(kept.num_rows)
 
+    def begin(self, first_row: int) -> None:
+        """The next tables are of another piece, which begins at this row of its object."""
+        self._last_row = first_row - 1
+
     def lose_rest(self, item: SourceObject, shard: str, end: dict[str, Any], language: str) -> None:
-        """Say that an object could not be read to its end; what was left counts as one record."""
+        """Say that an object could not be read to its end; what was left counts as one record, behind the last."""
         row = {
             "fate": QUARANTINED,
-            "record_row": end["records"],
+            "record_row": self._last_row + 1,
             "size": 0,
             "reason": end["rest"],
             "value": None,

@@ -155,6 +155,7 @@ def read_pieces(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
             first_row=piece.get("row", 0),
             first_byte=piece.get("start", 0),
         )
+        shards.begin(request.first_row)
         for answer in _outcomes(request, number, losses, part):
             if isinstance(answer, dict):
                 auxiliary += answer["auxiliary"]

@@ -138,6 +138,7 @@ def test_a_reader_that_dies_between_records_loses_the_rest_and_says_so(
     assert len(documents(done)) == 2
     assert [row["rule"] for row in ledger(done)] == ["empty_body"]
     (rest,) = ledger(done, "quarantine")
+    assert rest["row"] == 4  # behind the last record that was read: 0 is the warcinfo
     assert rest["rule"] == "parser_crashed" and "nothing can be read from record 3 on" in rest["detail"]
 
 
