@@ -53,8 +53,15 @@ def main() -> None:
                 f"{spearmanr(by_line, whole).statistic:.3f}",
             )
         )
-    header = ("language", "texts", "largest difference from kenlm", "relative, from its scores of pieces")
-    header += ("median by line", "glued as cc_net", "rank correlation")
+    header = (
+        "language",
+        "texts",
+        "largest difference from kenlm",
+        "relative, from its scores of pieces",
+        "median by line",
+        "glued as cc_net",
+        "rank correlation",
+    )
     print(markdown(header, rows))
 
 

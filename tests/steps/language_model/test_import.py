@@ -91,8 +91,8 @@ def import_model(root: Path, folder: Path, *arguments: str) -> int:
 def scorer(root: Path, name: str) -> tuple[Artifact, Scorer]:
     store = open_store(f"file://{root}")
     made = Artifact.open(Catalog(store).get("language_models")[name]["en"], store)
-    files = (made.fetch(made.file(key), root / "fetched") for key in ("sp.model", "lm.bin"))
-    return made, Scorer(*files, normalisation=made.facts["normalisation"])
+    pieces, grams = (made.fetch(made.file(key), root / "fetched") for key in ("sp.model", "lm.bin"))
+    return made, Scorer(pieces, grams, made.facts["normalisation"])
 
 
 TEXTS = [

@@ -122,7 +122,7 @@ def test_perplexity_equals_the_formula_on_kenlms_own_scores(tmp_path: Path) -> N
             total, length = total + sum(scores), length + len(scores)
         expected.append(10 ** (-total / length) if length else math.nan)
         assert bool(lines) == bool(text.strip())
-    found = Scorer(*paths).perplexities(texts)
+    found = Scorer(paths[0], paths[1]).perplexities(texts)
     assert found.tolist() == pytest.approx(expected, rel=1e-6, abs=1e-4, nan_ok=True)
     assert found[0] < found[5]
 

@@ -108,8 +108,8 @@ def test_the_share_of_bad_lines_is_that_of_lines_beyond_the_documents_cutoff(
     _, corpus, models = made
     found = score(tmp_path, {"corpus": corpus.ref, **models})
     model = Artifact.open(models["language_models.en"])
-    files = (model.fetch(model.file(name), tmp_path / "m") for name in ("sp.model", "lm.bin"))
-    scorer = Scorer(*files)
+    pieces, grams = (model.fetch(model.file(name), tmp_path / "m") for name in ("sp.model", "lm.bin"))
+    scorer = Scorer(pieces, grams)
     limit = math.log10(found.facts["cutoffs"]["en"]["line"])
     shares = []
     for row in table_of(found, "perplexity_bad_lines", "perplexity_line_spread"):

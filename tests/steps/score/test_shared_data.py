@@ -39,7 +39,8 @@ def test_shuffled_text_is_worse_and_web_answers_are_worse_than_articles(tmp_path
         root=f"file://{tmp_path}",
         runtime=Runtime(workers=1),
     ).artifact
-    scorer = Scorer(*(model.fetch(model.file(name), tmp_path / "model") for name in ("sp.model", "lm.bin")))
+    pieces, grams = (model.fetch(model.file(name), tmp_path / "model") for name in ("sp.model", "lm.bin"))
+    scorer = Scorer(pieces, grams)
     natural = scorer.perplexities(held_out)
     pick = random.Random(1)
     shuffled = scorer.perplexities(["".join(pick.sample(text, len(text))) for text in held_out])
