@@ -13,7 +13,7 @@ from steps.ingest.extract import TooDeep, extract
 from steps.ingest.extract.assemble import choose
 from steps.ingest.extract.automaton import automaton, cues, tables
 from steps.ingest.extract.columns import B_END, B_START
-from steps.ingest.extract.features import CONTEXT, FEATURES
+from steps.ingest.extract.features import CONTEXT, FEATURES, first_look, group_alike, second_look
 from steps.ingest.extract.guard import guard_table, measure
 from steps.ingest.extract.model import evaluate, load_model, trees_of
 from steps.ingest.extract.names import match_cues
@@ -225,6 +225,33 @@ def test_the_automaton_finds_what_a_search_finds(patterns: list[str], text: str)
         spaced = spaced.replace("__", "_")
     for bit, pattern in enumerate(dict.fromkeys(patterns)):
         assert bool(found >> bit & 1) == (pattern in spaced), (pattern, text)
+
+
+def test_every_feature_is_filled_in_the_column_of_its_name() -> None:
+    page = take_apart(web_page(f"<p>{ARTICLE}</p><p>Fin: <a href=/>more</a></p>"), 2000)
+    texts = [page.text[start:end].tobytes().decode() for start, end in page.blocks[:, [B_START, B_END]]]
+    features = np.full_like(page.features, np.nan)
+    groups, sums = group_alike(page.elements, page.blocks, page.statistics)
+    first_look(page.elements, page.blocks, page.statistics, groups, sums, features)
+    assert not np.isnan(features[:, : len(FEATURES)]).any()
+    assert np.isnan(features[:, len(FEATURES) :]).all()
+    second_look(
+        page.elements, page.blocks, page.statistics, groups, np.full(len(texts), 0.5), len(FEATURES), features
+    )
+    assert not np.isnan(features).any()
+
+    def of(text: str, name: str) -> float:
+        return float(features[texts.index(text), FEATURES.index(name)])
+
+    assert (of("Sport", "in_nav"), of(ARTICLE.strip(), "in_nav")) == (1, 0)
+    assert (of("The old mill", "heading"), of("The old mill", "in_title") > 0.4) == (1, True)
+    assert of(ARTICLE.strip(), "bytes") == len(ARTICLE.strip())
+    assert of(ARTICLE.strip(), "enders") == 4
+    assert of("Fin: more", "link_share") == pytest.approx(5 / 9)  # with the space before it
+    assert (of("First! Great read.", "near_comment"), of(ARTICLE.strip(), "under_comment")) == (1, 0)
+    assert of("© 2026 River News. All rights reserved.", "says_legal") == 1
+    assert of("Ten bridges to see", "heading_says_related") == 1
+    assert of(ARTICLE.strip(), "page_article") == of(ARTICLE.strip(), "page_main") == 1
 
 
 def test_class_names_in_camel_case_are_cut_into_words() -> None:
