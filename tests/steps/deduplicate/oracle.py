@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from simhash import Simhash
 
 TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+")
@@ -64,7 +64,8 @@ def near_duplicates(
     A pair is compared if it is within the Hamming bound or has an equal number at one place of ``bands``.
     """
     fingerprints = fingerprints or [simhash(text, settings) for text in texts]
-    bands = bands or [()] * len(texts)
+    values = np.array([value for value, _ in fingerprints], np.uint64)
+    keys = np.array(bands if bands is not None else np.zeros((len(texts), 0)))
     sets = [set(map(tuple, _token_grams(text, settings.verify_gram))) for text in texts]
     kept: list[int] = []
     absorbed = dict.fromkeys(order, 0)
@@ -72,13 +73,10 @@ def near_duplicates(
     for i in order:
         if fingerprints[i][1] < settings.min_features:
             continue
-        near = [(bin(fingerprints[i][0] ^ fingerprints[k][0]).count("1"), at, k) for at, k in enumerate(kept)]
-        near = [
-            (d, at, k)
-            for d, at, k in near
-            if absorbed[k] < settings.max_cluster
-            and (d <= settings.hamming or any(map(operator.eq, bands[i], bands[k])))
-        ]
+        distances = np.bitwise_count(values[kept] ^ values[i])
+        candidates = np.flatnonzero((distances <= settings.hamming) | (keys[kept] == keys[i]).any(axis=1))
+        near = [(int(distances[at]), at, kept[at]) for at in candidates.tolist()]
+        near = [(d, at, k) for d, at, k in near if absorbed[k] < settings.max_cluster]
         for distance, _, k in sorted(near)[: settings.max_candidates]:
             similarity = len(sets[i] & sets[k]) / len(sets[i] | sets[k])
             if similarity >= settings.similarity:

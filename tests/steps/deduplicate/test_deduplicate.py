@@ -121,7 +121,10 @@ def expect_oracle(
     return len(expected)
 
 
-@pytest.mark.parametrize(("hamming", "minhash"), [*((k, False) for k in range(11)), (0, True), (6, True)])
+@pytest.mark.parametrize(
+    ("hamming", "minhash"),
+    [(0, False), (3, False), (6, False), (8, False), (10, False), (0, True), (6, True)],
+)
 def test_near_duplicates_equal_all_pairs_on_synthetic_texts(
     tmp_path: Path, hamming: int, minhash: bool
 ) -> None:
@@ -160,7 +163,7 @@ def test_caps_hold_as_in_the_oracle(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("hamming", range(9))
+@pytest.mark.parametrize("hamming", [3, 8])
 def test_near_duplicates_equal_all_pairs_on_real_articles(
     tmp_path: Path, shared_data: Path, hamming: int
 ) -> None:
