@@ -124,7 +124,7 @@ class Config(CorpusConfig):
     partition_documents: int = Field(
         4_000_000,
         ge=1,
-        description="Documents whose keys one reduce task holds in memory (about 200 bytes each); shapes part files.",
+        description="Documents whose keys one reduce task holds in memory (about 250 bytes each); shapes part files.",
     )
     verify_documents: int = Field(
         20_000,
