@@ -73,8 +73,8 @@ def read_archive(
                         held.offset = last
                         held_whole = record.headers.get("Content-Length") is not None
                     row += 1
-            except (OSError, ValueError, RuntimeError) as problem:
-                error = str(problem).strip() or type(problem).__name__
+            except BaseException as problem:
+                error = _failure(problem)
             if error is None:
                 yield from _last_records(data, offset, last, held, held_whole, row, first_byte)
                 return
@@ -95,6 +95,19 @@ def read_archive(
                     data, row, offset, size, f"more than {MAX_RESTARTS} broken places", first_byte
                 )
                 return
+
+
+def _failure(problem: BaseException) -> str:
+    """What FastWARC says is wrong with the file. Raises whatever is no complaint of a reader.
+
+    Its panics (a wrong checksum of an lz4 frame is one) are no Exception, and their class cannot be imported.
+    """
+    known = (
+        isinstance(problem, (OSError, ValueError, RuntimeError)) or type(problem).__name__ == "PanicException"
+    )
+    if not known:
+        raise problem
+    return str(problem).strip() or type(problem).__name__
 
 
 def _last_records(
@@ -207,8 +220,8 @@ def _read_http(out: RawRecord, block: bytes, limit: int) -> None:
     try:
         record.parse_http(auto_decode="none", strict_mode=False)
         status, media = record.http_headers.status_code, record.http_headers.get("Content-Type")
-    except (OSError, ValueError, RuntimeError) as error:
-        out.broken, out.detail, out.raw = "broken_http", str(error), block
+    except BaseException as problem:
+        out.broken, out.detail, out.raw = "broken_http", _failure(problem), block
         return
     if status is None:
         out.broken, out.detail, out.raw = "broken_http", "no status line", block
@@ -248,7 +261,8 @@ def _http_body(block: bytes, limit: int) -> bytes | None:
         try:
             record.parse_http(auto_decode=auto_decode, strict_mode=False)
             body = _read(record.reader, limit + 1)
-        except (OSError, ValueError, RuntimeError):
+        except BaseException as problem:
+            _failure(problem)
             continue
         # with "none", what a header calls compressed must not look it
         if auto_decode != "none" or not body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):

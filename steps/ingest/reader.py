@@ -98,7 +98,7 @@ def _read(request: Request, config: Config, clock: Clock, answers: BinaryIO) -> 
     while number != request.stop and (record := next(given, None)) is not None:
         if record.payload is not None and record.content_type in HTML_TYPES:
             clock.stop()  # what loading takes is not the record's time
-            load_extractor()
+            _load()
         clock.tick(number, True)
         if number >= request.after:
             if str(number) in lost:
@@ -114,6 +114,16 @@ def _read(request: Request, config: Config, clock: Clock, answers: BinaryIO) -> 
     if rows:
         _send_rows(answers, rows)
     return {"auxiliary": skipped.auxiliary, "records": number}
+
+
+def _load() -> None:
+    """Load the extractor. Where that fails, no record is to blame: the step ends."""
+    try:
+        load_extractor()
+    except Exception as error:
+        raise DataError(
+            f"the extractor cannot be loaded ({type(error).__name__}: {error}); set up anew"
+        ) from error
 
 
 def records(

@@ -6,14 +6,18 @@ import hashlib
 import io
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import zstandard
 from fastwarc.stream_io import Lz4Writer
 
 from demo.archives import Capture, damage_member, write_archive
+from steps.ingest import archive as ingest_archive
 from steps.ingest.archive import read_archive
 from steps.ingest.records import RawRecord, Skipped
 
@@ -308,3 +312,34 @@ def test_real_archives_of_other_tools_are_read_as_far_as_they_go(shared_data: Pa
     assert per_file["example-trunc.warc"] == {"document": 1, "broken:broken_record": 1}
     assert per_file["clueweb-quirk.warc.gz"] == {"document": 29}
     assert per_file["warcfile.warc.lz4"] == per_file["warcfile.warc"] == {"document": 16}
+
+
+def test_a_panic_of_fastwarc_is_a_broken_place_and_other_interruptions_are_not(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a wrong checksum of an lz4 frame makes it: an exception that is no Exception and cannot be imported."""
+    good = ingest_archive.ArchiveIterator
+    calls = 0
+
+    class PanicException(BaseException):
+        """Has the name of PyO3's."""
+
+    def interrupted(error: type[BaseException]) -> Callable[..., Iterator[Any]]:
+        def read_some(file: Any, **options: Any) -> Iterator[Any]:
+            nonlocal calls
+            calls += 1
+            first = calls == 1  # the others read bodies, and go on behind the broken place
+            for number, found in enumerate(good(file, **options)):
+                if first and number == 4:
+                    raise error("unwrap")
+                yield found
+
+        return read_some
+
+    monkeypatch.setattr(ingest_archive, "ArchiveIterator", interrupted(PanicException))
+    fates = [fate(record) for record in islice(read_archive(archive, LIMIT, Skipped()), 99)]
+    assert fates.count("broken:broken_record") == 1 and fates.count("document") >= 3
+    calls = 0
+    monkeypatch.setattr(ingest_archive, "ArchiveIterator", interrupted(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        read(archive)
