@@ -222,12 +222,12 @@ def _tokens(data, offsets, classes, token_offsets, chars, hashes, words):
         value = np.uint64(0)
         while at <= stop:  # once more at the end, to close the last word
             if length > 0:
-                while (
-                    at < stop and np.uint8(data[at] - 0x21) < 0x5E
-                ):  # ASCII without space: most of most words
-                    letter = np.uint8((data[at] | 0x20) - 0x61) < 26
-                    letters += letter
-                    capitals += letter and data[at] < 0x61
+                # ASCII without space: most of most words
+                while at < stop and np.uint8(data[at] - 0x21) < 0x5E:
+                    if np.uint8((data[at] | 0x20) - 0x61) < 26:
+                        letters += 1
+                        if data[at] < 0x61:
+                            capitals += 1
                     length += 1
                     value = (value ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
                     at += 1
