@@ -162,6 +162,19 @@ def test_caps_hold_as_in_the_oracle(tmp_path: Path) -> None:
     assert outcome.facts["near"]["clusters_at_max"] == 5
 
 
+def test_a_group_too_large_for_one_task_is_cut_and_each_piece_keeps_a_document(tmp_path: Path) -> None:
+    rng = random.Random(6)
+    tokens = sentence(rng, "zh", 300)
+    records = [record(text_of(edited(rng, tokens, 0.005, "zh"), "zh"), i, language="zh") for i in range(40)]
+    records = list({r["text"]: r for r in records}.values())
+    outcome = deduplicate(tmp_path, make_corpus(tmp_path, [records]), verify_documents=10)
+    near = outcome.facts["near"]
+    assert (near["groups_cut"], near["candidate_groups"], near["largest_group"]) == (1, 1, len(records))
+    pieces = -(-len(records) // 10)
+    assert len(kept(outcome)) == pieces
+    assert all(row["similarity"] >= 0.7 for row in ledger(outcome))
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("hamming", [3, 8])
 def test_near_duplicates_equal_all_pairs_on_real_articles(
