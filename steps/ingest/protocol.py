@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from steps.core.document import SUPERVISED_SCHEMA
 
-CELL = struct.Struct("<qqq")  # ticks, number of the record, 1 while it is worked on (0: while it is read)
+CELL = struct.Struct("<qqq")  # ticks, number of the record, and what is done with it:
+READING, WORKING, LOADING = 0, 1, 2
 FRAME = struct.Struct("<qc")  # length and letter of what follows
 OUT_OF_MEMORY = 86  # exit code of a child that was refused memory
 UNDETERMINED = "und"

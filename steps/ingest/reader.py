@@ -27,7 +27,7 @@ from steps.core.source import SourceSettings
 from steps.ingest.archive import read_archive
 from steps.ingest.config import Config
 from steps.ingest.documents import Documents, load_extractor
-from steps.ingest.protocol import CELL, FRAME, OUT_OF_MEMORY, OUTCOMES, Request
+from steps.ingest.protocol import CELL, FRAME, LOADING, OUT_OF_MEMORY, OUTCOMES, READING, WORKING, Request
 from steps.ingest.records import HTML_TYPES, RawRecord, Skipped
 from steps.ingest.split import cut_places
 from steps.ingest.tables import read_json, read_jsonl, read_parquet
@@ -46,8 +46,13 @@ class Clock:
     def tick(self, number: int, working: bool) -> None:
         """The next piece of work begins: its time starts at zero."""
         self._ticks += 1
-        CELL.pack_into(self._cell, 0, self._ticks, number, working)
+        CELL.pack_into(self._cell, 0, self._ticks, number, WORKING if working else READING)
         signal.setitimer(signal.ITIMER_PROF, self._seconds)
+
+    def wait(self, number: int) -> None:
+        """What follows has no limit: it is ours, and no record's."""
+        self.stop()
+        CELL.pack_into(self._cell, 0, self._ticks, number, LOADING)
 
     def stop(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -97,7 +102,7 @@ def _read(request: Request, config: Config, clock: Clock, answers: BinaryIO) -> 
     given = records(request, documents.settings, config, skipped)
     while number != request.stop and (record := next(given, None)) is not None:
         if record.payload is not None and record.content_type in HTML_TYPES:
-            clock.stop()  # what loading takes is not the record's time
+            clock.wait(number)  # what loading takes is not the record's time
             _load()
         clock.tick(number, True)
         if number >= request.after:

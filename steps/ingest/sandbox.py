@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from steps.core.errors import DataError, ServiceError
 from steps.ingest.config import Config
-from steps.ingest.protocol import CELL, FRAME, OUT_OF_MEMORY, OUTCOMES, Request
+from steps.ingest.protocol import CELL, FRAME, LOADING, OUT_OF_MEMORY, OUTCOMES, WORKING, Request
 
 # what a parser needs of the environment; everything else, keys above all, stays outside
 PASSED_ON = (
@@ -47,6 +47,8 @@ MAX_LOST = 20  # records per object for which a new child is started (own choice
 WALL_FACTOR = (
     10  # a child may wait for its turn on a busy machine; a deadlock ends after this many times the limit
 )
+# seconds in which kernels may be compiled where no image did it (own measurement: half a minute on a quiet machine)
+LONGEST_LOADING = 1800
 # own measurement: a page takes 12 to 20 times its size while its tree is held, a Parquet cell of 200 MB 1.1 GB before
 # its size is known, and allocators ask for twice what they use
 BASE_MEMORY, MEMORY_PER_BYTE = 3 << 30, 32
@@ -163,9 +165,11 @@ class Reader:
                 chunks.append(chunk)
                 missing -= len(chunk)
                 since = time.monotonic()
-            elif (now := CELL.unpack_from(self._cell)[0]) != ticks:
-                ticks, since = now, time.monotonic()
-            elif time.monotonic() - since > WALL_FACTOR * self.config.max_record_seconds:
+            elif (cell := CELL.unpack_from(self._cell))[0] != ticks:
+                ticks, since = cell[0], time.monotonic()
+            elif time.monotonic() - since > WALL_FACTOR * self.config.max_record_seconds + (
+                LONGEST_LOADING if cell[2] == LOADING else 0
+            ):
                 raise self._died(TIMED_OUT)
         return b"".join(chunks)
 
@@ -204,7 +208,7 @@ class Reader:
         self.close()
         if not ticks:
             raise ServiceError("the reader process ended before its first record; see its message above")
-        return ReaderDied(reason, number, bool(working))
+        return ReaderDied(reason, number, working == WORKING)
 
 
 _readers: list[Reader] = []
