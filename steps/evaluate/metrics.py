@@ -6,6 +6,8 @@ import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,17 @@ from steps.evaluate import lexicon
 from steps.evaluate.detectors import Finding
 
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+MEASURES = (
+    *("characters", "perplexity", "compression", "entropy", "distinct"),
+    *("sentence_length", "hard", "digits", "punctuation"),
+)
 _SENTENCE_END = r"[。！？!?.]+"
+DISTINCT_WINDOW, DISTINCT_BYTES = (
+    12,
+    32_768,
+)  # four Chinese characters or two English words; of the text's beginning
+_HAN = r"[\p{Han}]"
+_WORDS, _LONG_WORDS = r"[\p{Latin}]+", r"[\p{Latin}]{7,}"
 # name, detector class: Table 1's four rates of level 1
 RATES = {
     "privacy_rate": "privacy",
@@ -35,12 +47,41 @@ def byte_entropy(raw: bytes) -> float:
     return float(-(p * np.log2(p)).sum())
 
 
-def describe(texts: Sequence[str]) -> pa.Table:
+def distinct_share(raw: bytes) -> float:
+    """Different windows of DISTINCT_WINDOW bytes over all windows of the text's beginning; 1 if it has fewer than two.
+
+    What one passage adds to the passages before it: boilerplate, tables and templates say little in many bytes.
+    """
+    data = np.frombuffer(raw[:DISTINCT_BYTES], np.uint8)
+    windows = len(data) - DISTINCT_WINDOW + 1
+    if windows < 2:
+        return 1.0
+    keys = np.zeros(windows, np.uint64)
+    for offset in range(DISTINCT_WINDOW):
+        keys *= np.uint64(0x100000001B3)
+        keys += data[offset : offset + windows]
+    keys.sort()
+    return float(1 + np.count_nonzero(keys[1:] != keys[:-1])) / windows
+
+
+@cache
+def _rare_han() -> str:
+    """A class of the Han characters beyond GB 2312's first level, its 3,755 frequent ones."""
+    codes = [bytes([row, cell]) for row in range(0xB0, 0xD8) for cell in range(0xA1, 0xFF)]
+    common = "".join(code.decode("gb2312", "ignore") for code in codes)
+    points = sorted({*map(ord, common), 0x33FF, 0x9FFF + 1})
+    gaps = [(a + 1, b - 1) for a, b in pairwise(points) if a + 1 <= b - 1]
+    return "[" + "".join(f"\\x{{{a:x}}}-\\x{{{b:x}}}" for a, b in gaps) + "]"
+
+
+def describe(texts: Sequence[str], languages: Sequence[str]) -> pa.Table:
     """One row per text: length, informativeness, readability and topic.
 
-    Columns: characters, bytes, compression (zlib bytes / bytes: low is repetitive, high is noise), entropy
-    (bits per byte), sentence_length (characters per sentence end), digits, punctuation (shares of characters),
-    topic (the list with most hits, "none" below 3).
+    Columns: characters, bytes; for informativeness compression (zlib bytes / bytes: low is repetitive, high is noise),
+    entropy (bits per byte) and distinct (`distinct_share`); for readability sentence_length (characters per sentence
+    end), hard (words of more than six letters among the words, as LIX counts them, Björnsson 1968; in Chinese the Han
+    characters beyond the 3,755 frequent simplified ones of GB 2312 among all), digits and punctuation (shares of
+    characters); topic (the list of seed words with most hits, "none" below 3).
     """
     column = pa.array(texts, pa.large_string())
     characters = pc.utf8_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -56,6 +97,12 @@ def describe(texts: Sequence[str]) -> pa.Table:
     )
     names = np.array([*lexicon.TOPICS, "none"], dtype=object)
     best = np.where(topics.max(axis=0) >= 3, topics.argmax(axis=0), len(lexicon.TOPICS))
+    chinese = np.array([language == "zh" for language in languages], bool)
+    hard = np.where(
+        chinese,
+        count(_rare_han()) / np.maximum(count(_HAN), 1),
+        count(_LONG_WORDS) / np.maximum(count(_WORDS), 1),
+    )
     size = np.array([len(r) for r in raw], np.int64)
     packed = np.array([len(zlib.compress(r, 6)) for r in raw], np.int64)
     return pa.table(
@@ -64,7 +111,9 @@ def describe(texts: Sequence[str]) -> pa.Table:
             "bytes": size,
             "compression": np.round(packed / np.maximum(size, 1), 4),
             "entropy": np.round([byte_entropy(r) for r in raw], 4).astype(np.float64),
+            "distinct": np.round([distinct_share(r) for r in raw], 4).astype(np.float64),
             "sentence_length": np.round(characters / np.maximum(count(_SENTENCE_END), 1), 2),
+            "hard": np.round(hard, 4),
             "digits": np.round(count(r"[0-9]") / safe, 4),
             "punctuation": np.round(count(r"[\p{P}]") / safe, 4),
             "topic": pa.array(names[best.astype(np.int64)].tolist(), pa.string()),
@@ -79,7 +128,7 @@ def summary(rows: pa.Table, defects: Sequence[Sequence[str]], languages: Sequenc
     for name, defect in RATES.items():
         result[name] = sum(defect in found for found in defects) / total
     result["any_defect_rate"] = sum(bool(found) for found in defects) / total
-    for name in ("characters", "perplexity", "compression", "entropy", "sentence_length", "punctuation"):
+    for name in MEASURES:
         if name in rows.column_names:
             result[name] = _quantiles(rows[name].to_numpy(zero_copy_only=False).astype(np.float64))
     result["languages"] = _shares(languages)

@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 from steps.core.counts import Counts
 from steps.core.step import StepContext
 from steps.core.verdict import SampleFacts
+from steps.evaluate.drift import comparisons
 from steps.evaluate.metrics import RATES
-from steps.report.blocks import Bar, Bars, Block, Histogram, Number, Numbers, Panel, Section, Table
+from steps.report.blocks import Bar, Bars, Block, Histogram, Number, Numbers, Panel, Section, Table, Text
 from steps.report.distribution import Distribution
 from steps.report.format import share
 from steps.report.look import Stage
 from steps.report.page import stage_report
+from steps.score.drift import reading
 
 LOGARITHMIC = ("characters", "perplexity", "sentence_length")
 PLOTS = {
@@ -24,7 +26,9 @@ PLOTS = {
     "perplexity": "perplexity",
     "compression": "compressed bytes / bytes: low repeats itself, high is noise",
     "entropy": "bits per byte",
+    "distinct": "different stretches of 12 bytes / all: low says little in many bytes",
     "sentence_length": "characters per sentence end",
+    "hard": "words of 7 letters or more / words; zh: uncommon characters / Han characters",
     "digits": "digits / characters",
     "punctuation": "punctuation / characters",
 }
@@ -51,12 +55,30 @@ def report(ctx: StepContext, counts: Counts) -> bytes:
     note = "Share of the read documents in which a detector found one."
     sections.append(Section("What the automatic readers found", [Bars("", rates, note=note)]))
     sections += measure_sections(Stage.of(ctx))
+    sections.append(drift_section(ctx))
     for name in ("languages", "topics"):
         found = sorted(measured.get(name, {}).items(), key=lambda item: (-item[1], item[0]))
         if found:
             bars = [Bar(key, {"plain": value}, share(value, 1.0)) for key, value in found]
             sections.append(Section(name.title(), [Bars("", bars)]))
     return stage_report(ctx, counts, sections)
+
+
+def drift_section(ctx: StepContext) -> Section:
+    """The measures beside those of the last published corpus and of the reference texts."""
+    columns = ["measure", "language", "PSI", "KS", "then", "now", "documents then", "now", "reading"]
+    blocks: list[Block] = []
+    for prefix, compared in comparisons(ctx).items():
+        if not compared.rows:
+            note = compared.note or f"Too few documents to compare with {compared.title}."
+            blocks.append(
+                Text(note, "Reference texts" if prefix.endswith("reference") else "Last published corpus")
+            )
+            continue
+        rows = [[*row[:1], row.language or None, *row[2:], reading(row.psi)] for row in compared.rows]
+        note = "Medians, or the most frequent value. PSI below 0.1: no change; above 0.25: changed."
+        blocks.append(Table(f"Against {compared.title}", columns, rows, note))
+    return Section("Drift", blocks)
 
 
 def strata(sample: SampleFacts) -> Table:

@@ -87,7 +87,7 @@ def _fill(template: str, draw: Draw) -> str:
     )
 
 
-def _host(text: str, limit: int = HOST_CHARS) -> str:
+def host_of(text: str, limit: int = HOST_CHARS) -> str:
     """The beginning of the document, up to a line or sentence end near `limit` characters, outside of code."""
     if len(text) > limit:
         head = text[:limit]
@@ -98,9 +98,9 @@ def _host(text: str, limit: int = HOST_CHARS) -> str:
     return text.rstrip() or "."
 
 
-def _insert(text: str, block: str, draw: Draw) -> str:
+def insert_block(text: str, block: str, draw: Draw) -> str:
     """`block` as lines of its own before, inside or after the document, never inside a fenced block of code."""
-    lines = _host(text).split("\n")
+    lines = host_of(text).split("\n")
     fenced = False
     places = []
     for number, line in enumerate(lines):
@@ -114,7 +114,7 @@ def _insert(text: str, block: str, draw: Draw) -> str:
 def _block(bank: Mapping[str, tuple[str, ...]], text: str, language: str, draw: Draw, count: int) -> str:
     sentences = [_fill(t, draw) for t in draw.several(bank[language], count)]
     joint = "\n" if draw.below(2) else ("" if language == "zh" else " ")
-    return _insert(text, joint.join(sentences), draw)
+    return insert_block(text, joint.join(sentences), draw)
 
 
 def advertising(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
@@ -151,13 +151,13 @@ def navigation(text: str, language: str, draw: Draw, others: Sequence[str]) -> s
     """A menu of 12 to 20 entries, one per line or with separators, before or after the text."""
     items = draw.several(fragments.MENU[language], 12 + draw.below(9))
     menu = draw.pick(("\n", " | ", " > ", "  ", " · ")).join(items)
-    host = _host(text)
+    host = host_of(text)
     return f"{menu}\n{host}" if draw.below(2) else f"{host}\n{menu}"
 
 
 def mojibake(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """At least a third of the text decoded with the wrong encoding."""
-    host = _host(text, HOST_CHARS // 2)
+    host = host_of(text, HOST_CHARS // 2)
     start = draw.below(max(1, len(host) // 2))
     stop = min(len(host), start + max(60, len(host) // 3))
     middle = host[start:stop]
@@ -181,7 +181,7 @@ def mojibake(text: str, language: str, draw: Draw, others: Sequence[str]) -> str
 
 def truncated(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """The text stops in the middle of a sentence, sometimes with an ellipsis."""
-    host = _host(text)
+    host = host_of(text)
     least = 15 if language == "zh" else 40
     stops = [
         m.end()
@@ -198,7 +198,7 @@ def truncated(text: str, language: str, draw: Draw, others: Sequence[str]) -> st
 
 def repetition(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """One sentence or paragraph six to twelve times in a row."""
-    host = _host(text, HOST_CHARS // 2)
+    host = host_of(text, HOST_CHARS // 2)
     prose = _CODE.sub(lambda m: "\n" * len(m.group()), host)
     found = list((_SENTENCE_ZH if language == "zh" else _SENTENCE_EN).finditer(prose))
     if found:
@@ -216,7 +216,7 @@ def incoherent(text: str, language: str, draw: Draw, others: Sequence[str]) -> s
     joint = str(draw.pick(("... ", " ... ", " [...] ", "…")))
     snippets = []
     for other in draw.several([text, *others], 6 + draw.below(4)):
-        flat = " ".join(_host(other).split())
+        flat = " ".join(host_of(other).split())
         at = draw.below(max(1, len(flat) - 2 * size))
         snippet = flat[at : at + size + draw.below(size)]
         snippets.append(snippet.strip(" .。…，、！？!?；;：:") or flat[:size])
@@ -228,7 +228,7 @@ def incoherent(text: str, language: str, draw: Draw, others: Sequence[str]) -> s
 def foreign_language(text: str, language: str, draw: Draw, others: Sequence[str]) -> str:
     """A document that is for the most part in a language that the corpus does not keep."""
     passage = str(draw.pick(fragments.FOREIGN))
-    host = _host(text, len(passage) // (4 if language == "zh" else 2))
+    host = host_of(text, len(passage) // (4 if language == "zh" else 2))
     return f"{passage}\n{host}" if draw.below(2) else f"{host}\n{passage}"
 
 

@@ -23,12 +23,13 @@ from steps.core.manifest import FileEntry
 from steps.core.parts import open_artifact
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.verdict import SampleFacts, Stratum
-from steps.evaluate import metrics
+from steps.evaluate import independent, metrics, seeding
 from steps.evaluate.config import Config
 from steps.evaluate.detectors import Finding, read_batch
+from steps.evaluate.drift import chart, comparisons
 from steps.evaluate.report import report
 from steps.evaluate.sampling import allocate, host_shares
-from steps.evaluate.seeding import INJECTIONS, inject
+from steps.evaluate.seeding import INJECTIONS
 
 SAMPLE_SCHEMA = pa.schema(
     [
@@ -49,7 +50,7 @@ FINDINGS = pa.list_(
     pa.struct([("defect", pa.string()), ("score", pa.float64()), ("start", pa.int64()), ("end", pa.int64())])
 )
 AUTOMATIC = "automatic"  # the annotator's name
-READER_VERSION = "1"
+READER_VERSION = "2"
 READ_BATCH = 256
 # Hosts of seeded defects must be clean and not tiny; some are drawn in excess so that enough are left (own choice).
 HOST_EXCESS = 1.5
@@ -103,6 +104,8 @@ def run(ctx: StepContext) -> None:
     ctx.set("seeded_documents", seeded["seeded"])
     ctx.set("metrics", seeded["metrics"])
     for name, value in metrics.rates(seeded["metrics"]).items():
+        ctx.metric(f"gate/{name}", value)
+    for name, value in chart(comparisons(ctx)).items():
         ctx.metric(f"gate/{name}", value)
 
 
@@ -163,7 +166,7 @@ def read_rows(task: dict[str, Any], part: PartWriter) -> None:
     perplexity = perplexities(part, texts, languages)
     if perplexity is None and signals:
         perplexity = table["perplexity"].to_numpy(zero_copy_only=False).astype(np.float64)
-    described = metrics.describe(texts)
+    described = metrics.describe(texts, languages)
     if perplexity is not None:
         described = described.append_column("perplexity", pa.array(perplexity, pa.float64()))
     names = pa.array([metrics.defect_names(found) for found in findings], pa.list_(pa.string()))
@@ -314,7 +317,8 @@ def _seeded(
         index = (number + number // len(clean)) % len(clean)
         pool = pools[languages[index]]
         near = [texts[pool[(pool.index(index) + step) % len(pool)]] for step in range(1, min(12, len(pool)))]
-        text = inject(defect, texts[index], languages[index], f"{task['seed']}:{number}", near)
+        make = independent.inject if config.seed_texts == "independent" else seeding.inject
+        text = make(defect, texts[index], languages[index], f"{task['seed']}:{number}", near)
         item = clean[index]
         row = rows[item["shard"], item["row"]]
         yield _record(row, item, text, task["seed"], f"{defect}:{number}"), defect
@@ -322,7 +326,7 @@ def _seeded(
 
 STEP = Step(
     name="evaluate",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("language_models", optional=True, many=True)),

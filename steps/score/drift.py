@@ -30,6 +30,11 @@ MODERATE, LARGE = (
 ALL = "all"
 
 
+def reading(psi: float) -> str:
+    """A population stability index in words."""
+    return "no change" if psi < MODERATE else "some change" if psi < LARGE else "changed"
+
+
 class Drift(NamedTuple):
     """One language and source (or ALL): population stability index, Kolmogorov-Smirnov distance, medians, documents."""
 
@@ -44,7 +49,7 @@ class Drift(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        return "no change" if self.psi < MODERATE else "some change" if self.psi < LARGE else "changed"
+        return reading(self.psi)
 
 
 class Comparison(NamedTuple):
