@@ -7,6 +7,7 @@ in which fingerprints with equal key bits are compared, and no pair within the b
 - tables that begin with the same blocks share the work: rows are split by the first block, each group by the second,
   and a group that is small already is compared at once, for all tables that begin so;
 - a group that is still large when its table's blocks are used up is cut anew, into blocks of the bits that are left;
+- two published documents are never compared: a group without a new one is left at once;
 - rows that are found to belong together are compared no further with each other, in this table and the next: a
   thousand copies cost a thousand comparisons, not half a million.
 
@@ -99,19 +100,34 @@ def union(parent, i, j):
 
 
 @njit
-def _join_alike(values, members, begin, end, hamming, sketches, similarity, agreement, parent):
+def _new_first(values, members, begin, end, published):
+    """Move the rows of ``begin:end`` that are not published to its front; returns where they end."""
+    middle = begin
+    for i in range(begin, end):
+        if members[i] >= published:
+            values[i], values[middle] = values[middle], values[i]
+            members[i], members[middle] = members[middle], members[i]
+            middle += 1
+    return middle
+
+
+@njit
+def _join_alike(values, members, begin, end, hamming, sketches, similarity, agreement, published, parent):
     """Join rows ``members[begin:end]`` whose values differ in at most ``hamming`` bits and whose sketches are alike.
 
-    Reorders the slice. Rows joined to the one that is looked at wait their turn and are not compared with each other:
-    what one of them is joined to, all are. Returns pairs compared.
+    Two published rows are not compared. Reorders the slice: rows joined to the one that is looked at, which wait their
+    turn and are not compared with each other, for what one of them is joined to, all are; then new rows; then
+    published ones. Returns pairs compared.
     """
     low, high, size = sketches
+    middle = _new_first(values, members, begin, end, published)
     compared, turn, waiting = 0, begin, begin
-    while turn < end:
+    while turn < waiting or waiting < middle:
         if turn == waiting:
             waiting += 1
         value, one = values[turn], members[turn]
-        for i in range(waiting, end):
+        stop = end if one >= published else middle
+        for i in range(waiting, stop):
             if popcount(value ^ values[i]) <= hamming:
                 other = members[i]
                 if alike(
@@ -125,12 +141,30 @@ def _join_alike(values, members, begin, end, hamming, sketches, similarity, agre
                     agreement,
                 ):
                     union(parent, one, other)
-                    values[i], values[waiting] = values[waiting], values[i]
-                    members[i], members[waiting] = members[waiting], members[i]
+                    if (
+                        i >= middle
+                    ):  # a published row: the first of its kind makes room for it at its old place
+                        values[i], values[middle] = values[middle], values[i]
+                        members[i], members[middle] = members[middle], members[i]
+                        to = middle
+                        middle += 1
+                    else:
+                        to = i
+                    values[to], values[waiting] = values[waiting], values[to]
+                    members[to], members[waiting] = members[waiting], members[to]
                     waiting += 1
-        compared += end - waiting
+        compared += max(0, stop - waiting)
         turn += 1
     return compared
+
+
+@njit
+def _count_new(members, begin, end, published):
+    count = 0
+    for i in range(begin, end):
+        if members[i] >= published:
+            count += 1
+    return count
 
 
 @njit
@@ -172,14 +206,17 @@ def _set_aside(values, members, begin, end, aside):
 
 
 @njit
-def _refine(level, begin, end, block, left, bounds, hamming, sketches, likeness, scratch, aside, parent):
+def _refine(
+    level, begin, end, block, left, bounds, hamming, sketches, likeness, published, scratch, aside, parent
+):
     """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on. Returns pairs compared.
 
-    likeness: (similarity, agreement) of `alike`. scratch: (values, members, starts), a row of each per level.
+    A group without a new row has no pair to compare. likeness: (similarity, agreement) of `alike`. scratch: (values, members, starts), a row of each per level.
     """
     values, members, starts = scratch
     n = end - begin
-    if _joined_already(members[level], begin, end, parent):
+    new = _count_new(members[level], begin, end, published)
+    if new == 0 or _joined_already(members[level], begin, end, parent):
         return 0
     stop = len(bounds) - left if left > 0 else block
     cost = 0.0
@@ -187,9 +224,18 @@ def _refine(level, begin, end, block, left, bounds, hamming, sketches, likeness,
         cost += n * ROW_COST + 2.0 ** (bounds[c + 1] - bounds[c]) * GROUP_COST
     if left == 0 and n >= REGROUP and _set_aside(values[level], members[level], begin, end, aside):
         return 0
-    if left == 0 or n * (n - 1) / 2 * PAIR_COST <= cost:
+    if left == 0 or new * (n - (new + 1) / 2) * PAIR_COST <= cost:
         return _join_alike(
-            values[level], members[level], begin, end, hamming, sketches, likeness[0], likeness[1], parent
+            values[level],
+            members[level],
+            begin,
+            end,
+            hamming,
+            sketches,
+            likeness[0],
+            likeness[1],
+            published,
+            parent,
         )
     compared = 0
     below = level + 1
@@ -219,6 +265,7 @@ def _refine(level, begin, end, block, left, bounds, hamming, sketches, likeness,
                     hamming,
                     sketches,
                     likeness,
+                    published,
                     scratch,
                     aside,
                     parent,
@@ -235,10 +282,12 @@ def connect(
     sketches: Sketches,
     likeness: tuple[float, int],
     parent: np.ndarray,
+    published: int = 0,
 ) -> int:
     """Join in ``parent`` the pairs of rows that agree in block ``first`` and in enough later ones.
 
-    values uint64[n]: the bits that ``bounds`` cuts, of rows members int64[n]. Returns pairs compared.
+    values uint64[n]: the bits that ``bounds`` cuts, of rows members int64[n]. Rows below ``published``
+    are not compared with each other. Returns pairs compared.
     """
     key = _block(values, bounds[first], bounds[first + 1]).astype(np.uint8)
     order = np.argsort(key, kind="stable")
@@ -260,12 +309,24 @@ def connect(
         scratch[0][0, : len(group)], scratch[1][0, : len(group)] = values[group], members[group]
         aside[2][:2] = 0
         compared += _refine(
-            0, 0, len(group), first + 1, left, bounds, hamming, sketches, likeness, scratch, aside, parent
+            0,
+            0,
+            len(group),
+            first + 1,
+            left,
+            bounds,
+            hamming,
+            sketches,
+            likeness,
+            published,
+            scratch,
+            aside,
+            parent,
         )
         for g in range(aside[2][0]):
             large = slice(aside[2][g + 1], aside[2][g + 2])
             compared += _connect_large(
-                aside[0][large].copy(), aside[1][large].copy(), hamming, sketches, likeness, parent
+                aside[0][large].copy(), aside[1][large].copy(), hamming, sketches, likeness, published, parent
             )
     return compared
 
@@ -276,27 +337,33 @@ def _connect_large(
     hamming: int,
     sketches: Sketches,
     likeness: tuple[float, int],
+    published: int,
     parent: np.ndarray,
 ) -> int:
     """`connect` for a group that agrees in all blocks of a table: over tables of the bits in which it differs."""
     differing = int(np.bitwise_or.reduce(values ^ values[0]))
     places = [bit for bit in range(64) if differing >> bit & 1]
     if len(places) <= hamming:
-        return _join_alike(values, members, 0, len(values), hamming, sketches, *likeness, parent)
+        return _join_alike(values, members, 0, len(values), hamming, sketches, *likeness, published, parent)
     packed = np.zeros(len(values), np.uint64)
     for to, bit in enumerate(places):
         packed |= ((values >> np.uint64(bit)) & np.uint64(1)) << np.uint64(to)
     bounds = block_bounds(choose_blocks(len(values), hamming, len(places)), len(places))
     return sum(
-        connect(packed, members, block, bounds, hamming, sketches, likeness, parent)
+        connect(packed, members, block, bounds, hamming, sketches, likeness, parent, published)
         for block in range(hamming + 1)
     )
 
 
 def connect_bands(
-    keys: np.ndarray, sketches: Sketches, likeness: tuple[float, int], parent: np.ndarray
+    keys: np.ndarray,
+    sketches: Sketches,
+    likeness: tuple[float, int],
+    parent: np.ndarray,
+    published: int = 0,
 ) -> tuple[int, int]:
-    """Join in ``parent`` the rows with equal keys (one MinHash band) that are alike.
+    """Join in ``parent`` the rows with equal keys (one MinHash band) that are alike, of which one is new: rows below
+    ``published`` are not compared with each other.
 
     Returns pairs compared, and rows in groups beyond `BAND_GROUP`: such a group is cut into runs of rows with near
     sketches, and pairs of two runs are left to the other bands.
@@ -312,17 +379,19 @@ def connect_bands(
     several = sizes > 1
     ends = fresh[several] + sizes[several]
     values = np.zeros(len(order), np.uint64)  # equal: what they differ in does not matter here
-    compared = _join_groups(values, order, fresh[several], ends, sketches, *likeness, parent)
+    compared = _join_groups(values, order, fresh[several], ends, sketches, *likeness, published, parent)
     return compared, int(sizes[sizes > BAND_GROUP].sum())
 
 
 @njit
-def _join_groups(values, members, begins, ends, sketches, similarity, agreement, parent):
+def _join_groups(values, members, begins, ends, sketches, similarity, agreement, published, parent):
     compared = 0
     for g in range(len(begins)):
         for begin in range(begins[g], ends[g], BAND_GROUP):
             end = min(begin + BAND_GROUP, ends[g])
-            compared += _join_alike(values, members, begin, end, 0, sketches, similarity, agreement, parent)
+            compared += _join_alike(
+                values, members, begin, end, 0, sketches, similarity, agreement, published, parent
+            )
     return compared
 
 

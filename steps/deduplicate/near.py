@@ -97,6 +97,7 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     nodes = NODES.empty_table()
     if table is not None:
         place = table["place"].to_numpy()
+        published = int((source_of(place) < task["first_new"]).sum())  # the first rows: sources are in order
         sketches, parent = sketches_of(table), np.arange(len(place))
         if task["slot"] <= config.hamming:
             compared = connect(
@@ -108,9 +109,11 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
                 sketches,
                 likeness,
                 parent,
+                published,
             )
         else:
-            compared, beyond = connect_bands(table["key"].to_numpy(), sketches, likeness, parent)
+            keys = table["key"].to_numpy()
+            compared, beyond = connect_bands(keys, sketches, likeness, parent, published)
         nodes = _nodes(place, sketches.low, parent)
     part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
     return {"compared": compared, "beyond": beyond}
@@ -144,7 +147,7 @@ def _merge(nodes: pa.Table, more: pa.Table) -> pa.Table:
 def group_candidates(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Groups of documents that any slot connects, dealt to verification tasks.
 
-    Groups of published documents only go. A group larger than a verification task is cut into pieces of documents
+    A group larger than a verification task is cut into pieces of documents
     with near sketches, which do not meet the other pieces.
     """
     files, most = Files(part.store, task["folder"]), part.config.verify_documents

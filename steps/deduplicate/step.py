@@ -188,7 +188,7 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("index", optional=True, many=True)),

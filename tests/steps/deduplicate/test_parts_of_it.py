@@ -90,7 +90,9 @@ def test_equal_keys_keeps_the_first_in_order() -> None:
     assert sorted(zip(removed.tolist(), match.tolist(), strict=True)) == [(0, 2), (1, 4)]
 
 
-def components(values: np.ndarray, hamming: int, partitions: int = 1) -> tuple[list[int], int]:
+def components(
+    values: np.ndarray, hamming: int, partitions: int = 1, published: int = 0
+) -> tuple[list[int], int]:
     """(the smallest member of each row's group, pairs compared), over all tables and partitions."""
     sketches = Sketches(values, values, np.ones(len(values), np.int64))
     bounds = block_bounds(choose_blocks(len(values), hamming))
@@ -99,7 +101,9 @@ def components(values: np.ndarray, hamming: int, partitions: int = 1) -> tuple[l
         owner = partition_of(values, bounds, block, partitions)
         for partition in range(partitions):
             members = np.flatnonzero(owner == partition)
-            compared += connect(values[members], members, block, bounds, hamming, sketches, ANY, parent)
+            compared += connect(
+                values[members], members, block, bounds, hamming, sketches, ANY, parent, published
+            )
     return roots(parent).tolist(), compared
 
 
@@ -167,11 +171,50 @@ def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_lar
     assert len(np.unique(roots(parent))) == 2
 
 
-def _components_by_all_pairs(values: np.ndarray, hamming: int) -> list[int]:
+@pytest.mark.parametrize("hamming", [0, 3, 6])
+@pytest.mark.parametrize("new", [0, 1, 40, 1100])
+def test_a_pair_of_published_rows_is_no_candidate_and_every_other_is(hamming: int, new: int) -> None:
+    rng = np.random.default_rng(hamming)
+    values = rng.integers(0, 2**64, 120, np.uint64)[rng.integers(0, 120, 1200)]  # chains around 120 centres
+    for _ in range(hamming):
+        values ^= rng.integers(0, 2, 1200).astype(np.uint64) << rng.integers(0, 64, 1200).astype(np.uint64)
+    published = len(values) - new
+    for partitions in (1, 3):
+        found, compared = components(values, hamming, partitions, published)
+        assert found == _components_by_all_pairs(values, hamming, published)
+        # a bound on pairs with a new row, once a table: what is compared does not grow with published pairs
+        assert compared <= (hamming + 1) * new * len(values)
+    if new == 40:
+        assert components(values, hamming)[0] != found, "some published rows are near each other"
+
+
+def test_a_published_row_joins_new_rows_that_are_not_near_each_other_in_large_groups_too() -> None:
+    """new - published - new: the chain counts; published - published does not. 3,000 rows differ in 40 bits only."""
+    rng = np.random.default_rng(1)
+    values = rng.integers(0, 2**40, 3000, np.uint64)
+    a, b = np.uint64(0b111), np.uint64(0b111000)
+    values[:1000] = values[1000:2000] ^ a  # published, 3 bits from new rows ...
+    values[2000:] = values[:1000] ^ b  # ... and these new rows 6 bits from those
+    found, _ = components(values, 3, published=1000)
+    assert found == _components_by_all_pairs(values, 3, 1000)
+    assert found[:1000] == found[1000:2000] == found[2000:]
+
+
+def test_bands_join_no_two_published_rows() -> None:
+    rng = np.random.default_rng(8)
+    keys = rng.integers(0, 60, 400).astype(np.uint32)
+    same = np.zeros(400, np.uint64)
+    parent = np.arange(400)
+    compared, _ = connect_bands(keys, Sketches(same, same, np.full(400, 100)), (0.7, 30), parent, 370)
+    edges = {(i, j) for i in range(400) for j in range(max(i + 1, 370), 400) if keys[i] == keys[j]}
+    assert roots(parent).tolist() == _components(400, edges)
+    assert compared <= len(edges)
+
+
+def _components_by_all_pairs(values: np.ndarray, hamming: int, published: int = 0) -> list[int]:
     distance = np.bitwise_count(values[:, None] ^ values[None, :])
-    return _components(
-        len(values), {(int(i), int(j)) for i, j in zip(*np.nonzero(distance <= hamming), strict=True)}
-    )
+    pairs = zip(*np.nonzero(distance <= hamming), strict=True)
+    return _components(len(values), {(int(i), int(j)) for i, j in pairs if max(i, j) >= published})
 
 
 def _components(n: int, edges: set[tuple[int, int]]) -> list[int]:
