@@ -203,7 +203,7 @@ class ShardWork:
 
 STEP = Step(
     name="preprocess",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),

@@ -42,7 +42,7 @@ _FILE_NAME = re.compile(
     r"\.(?:png|jpe?g|gif|svg|webp|ico|js|css|json|ya?ml|py|html?|md)$", re.IGNORECASE | re.ASCII
 )
 _PHONE = re.compile(
-    r"(?<![A-Za-z0-9_.,$=*/^+-])(?:"
+    r"(?<![A-Za-z0-9_$=*/^+-])(?<!\d[.,])(?:"
     r"(?:\(?(?:\+|00)86\)?[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4}"  # Chinese mobile
     r"|(?:\(?(?:\+|00)86\)?[ -]?)?"
     r"(?:\(0(?:10|2\d|[3-9]\d{2})\) ?|0(?:10|2\d|[3-9]\d{2})-)[2-8]\d{6,7}(?:-\d{1,4})?"  # landline
