@@ -53,6 +53,86 @@ ADVERTISING: tuple[tuple[str, float], ...] = (
         1,
     ),
     (r"\bonly \$\d|\bfor \$\d+[,.!]|\borders over \$|\bcheap .{1,20}tickets", 1),
+    (
+        r"清仓|亏本|秒杀|拼团|大甩卖|狂欢价|抢购|限量|特卖|优惠活动|开业(?:大吉|酬宾)|全场[一二三四五六七八九]",
+        1.5,
+    ),
+    (r"(?:专业(?:从事|生产|办理|承接)|主营|承接各类|本公司(?:专业|主营|长期|是))", 2),
+    (
+        r"(?:详情|欢迎|有意者?|需要的?|请|可)(?:请?)(?:致电|来电|电联|联系|咨询)|联系人[:：]|电话微信|业务经理|销售部",
+        1.5,
+    ),
+    (r"(?:坏果)?包赔|包退|七天退换|退全款|全额退款|不满意(?:可|就)?退|签约治疗|断根|根治|祖传秘方", 2),
+    (r"代理(?:加盟|商)|一件代发|招代理|月入\S{1,3}万|日赚|回本|小投资|致富|年回报率|包租", 2),
+    (
+        r"(?:24|二十四)小时(?:服务|上门|热线|在线)|上门(?:服务|维修|安装|回收|估价)|随叫随到|现金结算|高价回收",
+        1.5,
+    ),
+    (r"(?:量大|规格|型号|品种)(?:齐全|均有|定制)|质量(?:可靠|保证)|资质齐全|欢迎来样|支持(?:定制|分期)", 1.5),
+    (r"不过(?:免费重读|退费)|保过|学信网可查|名师(?:授课|指导)|一对一(?:辅导|授课)|报名从速|开班在即", 2),
+    (r"黑户|只凭身份证|秒(?:到账|批|下款)|低利息|额度\d+到\d+万|先(?:优化|用)后付(?:费|款)", 2),
+    (r"首付|即买即住|精装(?:修)?交付|看房|售楼处|均价\d+", 1),
+    (
+        r"\b(?:buy (?:two|2|one|1),? get|(?:get|claim|grab|reserve|start) your(?:s)? (?:free|today"
+        r"|now|tour)|order (?:by|before))\b",
+        2,
+    ),
+    (
+        r"\b(?:was|retail price|msrp):? \$\d|\bnow (?:only |just )?\$\d|\$\d+(?:\.\d\d)? (?:off"
+        r"|value|gift card)|\bjust \$\d",
+        1.5,
+    ),
+    (
+        r"\b(?:call|text|ring|email|contact|visit|message) (?:us|our|now|today)\b|\bget (?:a|your"
+        r"|in) (?:free|touch|quote|offer)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:no[- ]obligation|licensed and insured|fully insured|family[- ]owned|serving .{1,40} since \d{4})\b",
+        2,
+    ),
+    (
+        r"\b(?:bad|no) credit (?:ok|check|needed|required)|\bno (?:experience|paperwork"
+        r"|credit card) (?:needed|required)\b",
+        2,
+    ),
+    (
+        r"\b(?:worldwide|overnight|same[- ]day|fast|express|discreet) (?:delivery|shipping"
+        r"|packaging)\b|\bfree (?:returns|installation|samples?|audit|e-?book|catalog\w*"
+        r"|gift wrap\w*)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:factory|wholesale|retail|direct) prices?\b|\b(?:moq|custom logo"
+        r"|send (?:your )?inquiry|price list|oem)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:happy|satisfied) customers\b|\b(?:#1|number one|top)[- ](?:rated|selling)\b"
+        r"|\b100% (?:natural|guaranteed|satisf\w+|pass)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:see if you qualify|apply online|compare quotes|schedule (?:your|a) (?:free|private"
+        r"|tour|consult\w*)|request a quote)\b",
+        2,
+    ),
+    (
+        r"\b(?:sale|offer|deal|promotion|discount)s? (?:ends?|expires?|valid|today|now"
+        r"|this weekend)\b|\bthis weekend only\b|\b(?:before|until) midnight\b|\bwhile (?:stocks?"
+        r"|supplies) last\b",
+        2,
+    ),
+    (
+        r"\b(?:join|register|sign up|subscribe|enrol+) (?:now|here|today|right now|and get"
+        r"|to get)\b|\bwelcome bonus\b|\bget started\b",
+        1.5,
+    ),
+    (
+        r"\b(?:unlimited access|premium plan|per month|a month)\b.{0,40}\$\d|\$\d+(?:\.\d\d)?(?: a"
+        r"| per|/)\s?(?:month|mo|year)\b",
+        1.5,
+    ),
 )
 
 # Toxic: different patterns anywhere within one window weigh 3 or more.
@@ -89,6 +169,83 @@ TOXIC: tuple[tuple[str, float], ...] = (
     (r"\b(?:cheap )?viagra\b|\bcialis\b|\bguns with no licen[cs]e\b", 1),
     (r"\bstupid (?:fucking|piece)\b|\bworthless piece of\b|\bdirty (?:whore|slut|bitch)\b", 1.5),
     (r"\brape (?:videos?|clips?|fantas)|\bdaily\b.{0,20}\bporn\b|\bgetting fucked\b", 1.5),
+    (r"(?:美女|少妇|学生妹|嫩模|小姐|技师|外围女?).{0,14}(?:上门|包夜|全套|任你|陪你|一条龙|莞式)", 3),
+    (
+        r"(?:(?:线上|网上|在线|真人|娱乐)(?:赌场|荷官|博彩|投注|娱乐城|下注)|捕鱼(?:游戏|机)?|棋牌).{0,40}(?:首存|返水|彩金|返佣|爆率|提款|送\d+|充值)",
+        3,
+    ),
+    (r"(?:必中|稳赚不赔|透码|特码).{0,30}(?:特码|六肖|三肖|一码|计划群|期|翻倍|赔)", 3),
+    (
+        r"(?:成人|情色|黄色|激情|无码|三级)(?:影片|影院|电影|片|视频|直播|图片|小说).{0,24}(?:免费|在线|观看|高清|下载)|(?:免费|在线"
+        r"|高清).{0,10}(?:成人|情色|无码|三级)(?:影片|电影|片|视频)",
+        3,
+    ),
+    (
+        r"(?:供应|出售|买卖|批发|货源|现货|收购).{0,14}(?:冰毒|大麻|麻古|K粉|摇头丸|海洛因|迷药|仿真枪|气枪)",
+        3,
+    ),
+    (
+        r"(?:杀光|捅死|砍死|弄死|炸死|杀死|剁了)(?:你|他们|那些|这些|你们|全家).{0,30}(?:全家|一个不留|都不留|收尸|一个个|女儿|老婆|孩子)",
+        3,
+    ),
+    (r"(?:代办|出售|办理).{0,8}(?:假(?:身份证|证件|文凭|护照)|银行卡四件套)|跑分", 3),
+    (r"(?:乳房|阴道|阴茎|阴蒂|下体|私处|肉体|双腿).{0,30}(?:抽插|呻吟|插入|进入她|高潮|舔)", 3),
+    (
+        r"(?:内脏|脑浆|肠子|眼珠|脸皮|骨头).{0,20}(?:掏出|流了一地|挖出|割下|砸碎|喂狗)|(?:割|剁|砸|捅).{0,20}(?:血溅|鲜血喷|惨叫)",
+        2.5,
+    ),
+    (
+        r"\b(?:nude|naked|horny|busty|hot|sexy|local) (?:\w+ )?(?:girls?|women|wives|housewives"
+        r"|singles|teens|babes|milfs?)\b.{0,60}(?:\bhook|\bfuck|\blaid|\bcam\b|\btonight|\bwaiting"
+        r"|\bstrip|\bfree\b)",
+        3,
+    ),
+    (
+        r"\b(?:free|hd|xxx|hardcore|amateur|teen|anal|lesbian) (?:\w+ ){0,2}(?:porn|sex) (?:videos?"
+        r"|movies?|clips?|tapes?|pics?|tube)\b|\bporn (?:videos?|movies?|tube)\b",
+        3,
+    ),
+    (
+        r"\b(?:hard |big |huge |thick )?(?:cock|dick|pussy|clit|cum|tits)\b.{0,80}\b(?:fuck\w*"
+        r"|suck(?:s|ed|ing)|moan(?:s|ed|ing)|lick(?:s|ed|ing)|inside (?:her|me))\b",
+        3,
+    ),
+    (
+        r"\b(?:online|live|real money|mobile) (?:casinos?|slots?|blackjack|roulette|poker|betting"
+        r"|bookmaker)\b.{0,120}\b(?:bonus|deposit|jackpots?|free spins?|withdrawals?|real money"
+        r"|odds)\b",
+        3,
+    ),
+    (
+        r"\b(?:bonus|free spins?|match(?:ed)?) .{0,40}\b(?:first|your) deposit\b"
+        r"|\bfirst deposit\b.{0,30}\bbonus\b|\bfree (?:bet|wager)s?\b|\bfixed matches\b",
+        2,
+    ),
+    (
+        r"\b(?:meth|mdma|ketamine|cocaine|heroin|lsd|fentanyl|oxycodone|xanax|adderall|weed"
+        r"|cannabis|marijuana|hash)\b.{0,100}\b(?:for sale|ship(?:s|ping|ped)?|bitcoin|vendor"
+        r"|telegram|no (?:prescription|doctor|questions)|stealth|vacuum[- ]sealed|overnight)\b",
+        3,
+    ),
+    (
+        r"\b(?:i'?ll|i will|i am going to|i'?m going to|gonna|i want to"
+        r"|we will) (?:\w+ ){0,6}(?:kill|murder|rape|gut|stab|slit|cut|shoot|behead) (?:you|your"
+        r"|that|her|him|them|every)\b",
+        3,
+    ),
+    (
+        r"\b(?:kill|gas|burn|shoot|exterminate|hang|slaughter) (?:them all|all of them"
+        r"|every (?:last|single) one|the whole lot)\b",
+        2,
+    ),
+    (
+        r"\b(?:fake|counterfeit|forged) (?:passports?|ids?|driver'?s licen[cs]es?|money|bills"
+        r"|documents)\b.{0,60}\b(?:undetectable|registered|delivered|for sale|buy|order)\b|\b(?:cvv"
+        r"|card dumps?|fullz)\b.{0,60}\b(?:fresh|pin|balance|valid|sell)",
+        3,
+    ),
+    (r"\b(?:escorts?|erotic massage|happy ending|incall|outcall|body to body|gfe)\b", 1.5),
+    (r"\b(?:no background check|untraceable|no serial numbers?|ghost guns?)\b", 2),
 )
 
 # Promotion in a friendly tone, inside an article: different cues close together weigh 4 or more.
@@ -112,7 +269,8 @@ PROMOTION: tuple[tuple[str, float], ...] = (
         1.5,
     ),
     (
-        r"\bmention(?:ing)? (?:this|my) (?:page|article|post|blog|name)|tell them i sent you|use my (?:link|name|code)",
+        r"\bmention(?:ing)? (?:this|my) (?:page|article|post|blog|name)|tell them i sent you"
+        r"|use my (?:link|name|code)",
         3,
     ),
     (
@@ -140,12 +298,67 @@ PROMOTION: tuple[tuple[str, float], ...] = (
     ),
     (r"\b(?:people|folks|team) at [A-Z]?\w+ will|\bwill do it for you\b|\bskip the hard part\b", 1.5),
     (
-        r"\bmy (?:cousin|friend|sister|brother|uncle|neighbou?r) (?:sells|runs|makes)|\bi have used .{1,40} for years",
+        r"\bmy (?:cousin|friend|sister|brother|uncle|neighbou?r) (?:sells|runs|makes)"
+        r"|\bi have used .{1,40} for years",
         2,
     ),
     (
         r"\bthis (?:month|week) (?:it|they|only)|\bi (?:can'?t|cannot) recommend .{1,40} enough|\bhighly recommend",
         1,
+    ),
+    (
+        r"(?:强烈|真心|诚心|吐血|良心)(?:推荐|安利|建议)|安利给|必入|冲就完(?:事)?了|绝对不踩雷|不踩雷|闭眼入|无限回购|回购(?:无数次|了)",
+        2,
+    ),
+    (
+        r"(?:用|吃|喝|试|住|体验)了?(?:\S{0,6})(?:真的|确实|明显|感觉)\S{0,12}(?:好(?:了|多|用|很)|变|细腻|轻松|改善)",
+        1.5,
+    ),
+    (
+        r"(?:他|她)们?家(?:的)?\S{0,12}(?:颜值|质量|服务|态度|味道|手艺|效果|口感)|旗舰店|专卖店|小黄车|橱窗|淘口令",
+        2,
+    ),
+    (
+        r"(?:合作的|赞助)?品牌方|邀请码|优惠码|口令|福利价|首单|新人(?:首单|专享)|活动入手|入手(?:还送|很划算)",
+        2.5,
+    ),
+    (
+        r"(?:大家|姐妹们?|宝(?:子|妈)们?|朋友们?|家长|读者|新手)(?:们)?(?:可以|一定要|不妨|记得|抓紧|快)(?:去|来|试|看|搜|关注|预[订约]|囤|入)?",
+        1.5,
+    ),
+    (r"性价比|划算|价格(?:透明|公道|实惠|亲民)|人均不到|值得(?:买|入手|推荐|拥有)|同价位", 1.5),
+    (
+        r"\b(?:sponsored by|in partnership with|affiliate links?|link in (?:my )?bio"
+        r"|use (?:my )?code|promo code|my readers|teamed up with|sent me a)\b",
+        2.5,
+    ),
+    (
+        r"\b(?:best|worth every) (?:money|penny|purchase)\b|\byou won'?t regret"
+        r"|\bcan'?t recommend\b|\bhighly recommend|\bhands down\b|\bto die for\b|\bmust[- ]have\b"
+        r"|\blook no further\b|\bi swear by\b|\bhave sworn by\b",
+        2,
+    ),
+    (
+        r"\b(?:check (?:it|them|out)|give (?:it|them) a (?:try|go|call|ring|look)|have a look"
+        r"|drop them a line|grab (?:it|one|yours)|pick up a|order (?:it|them|one) (?:from|on|at)"
+        r"|go have)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:you(?:'ll| will)|they(?:'ll| will)|your \w+ will) (?:\w+ ){0,2}(?:love|thank|adore"
+        r"|take (?:good )?care|answer|see)\b|\btrust me\b|\bdo yourself a favou?r\b"
+        r"|\byou (?:really )?(?:should|need|have to) (?:try|get|see|check|have)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:available|on sale|find (?:it|them|this)) (?:\w+ ){0,3}(?:amazon|etsy|website|store"
+        r"|shop)\b|\b(?:their|our) (?:website|online shop|store|new range|collection)\b",
+        1.5,
+    ),
+    (
+        r"\b\d+ ?(?:%|percent) off\b|\bgreat deal\b|\bfree plan\b|\bfirst lesson is\b"
+        r"|\bmonths? free\b|\bfree to try\b|\breasonabl[ey] pric\w+",
+        1.5,
     ),
 )
 
@@ -197,68 +410,54 @@ INSULT: tuple[tuple[str, float], ...] = (
         1,
     ),
     (r"\b(?:lazy|dishonest|filthy|disgusting|pathetic|worthless|ugly|stupid|useless|brainless)\b", 1),
-)
-
-# Markup, style, script and form residue: different kinds close together, 3 or more.
-RESIDUE: tuple[tuple[str, float], ...] = (
-    (r"</(?:div|span|td|tr|table|li|ul|a|p|font|script|iframe|form)>", 1),
     (
-        r"<(?:div|span|td|p|a|font|img|input|iframe)\s[^<>\n]{0,200}(?:class|style|href|name|value|src|type)=",
-        1,
+        r"(?:你|她|楼主|这种人|这帮)\S{0,12}(?:傻[逼叉缺]|脑残|智障|白痴|弱智|蠢猪|畜生|杂种|狗东西|窝囊废|贱人|不要脸)",
+        3,
     ),
-    (r"&(?:nbsp|raquo|laquo|quot|gt|lt|copy);?", 1),
-    (r"style=[\"'][^\"'<>]{1,80}[\"']|display:\s*(?:none|block)\s*[;}]|float:\s*(?:left|right)\s*;", 1),
-    (r"margin:\s*0 auto|padding:\s*\d+px|font-size:\s*\d+px|width:\s*\d+px|text-indent", 1),
-    (r"_hmt\b|dataLayer|gtag\(|googletag|adsbygoogle|\bhm\.js|UA-\d{5,}", 2),
-    (r"document\.(?:write|getElementById|getElementsByTagName|createElement|cookie)\b", 1),
-    (r"window\.(?:location|onload|dataLayer|adsbygoogle)\b|\$\(document\)\.ready|\.innerHTML\s*=", 1),
-    (r"<script\b|</script>|<!--\[if|javascript:\s*(?:void|;)|<br ?/?>", 1),
     (
-        r"(?:邮箱|E-?mail|姓名|Name)\*?\s*[:：]\s*(?:不能为空|cannot be empty)|不能为空[！!]|cannot be empty!",
-        1,
+        r"(?:一帮|这帮|这群|那群|那帮)\S{0,6}(?:垃圾|废物|畜生|蝗虫|牲口|猴子|疯狗|寄生虫|杂碎|败类|小偷|骗子|乡巴佬|穷鬼)",
+        3,
+    ),
+    (r"(?:滚(?:回|出|蛋|远|开)|去死|怎么不去死|早点死|死(?:全家|绝)|赶出去|抓起来|关进|灭了)", 1.5),
+    (r"(?:恶心|想吐|晦气|倒胃口|丢人|不知廉耻|没素质|素质低|没教养|下三滥|活该|不配|有脸)", 1),
+    (
+        r"(?:女人|男人|外地人|农村人|乡下人|同性恋|黑人|老人|残疾人|胖子|信教的|河南人|东北人|某族人|小日本|棒子|阿三)\S{0,10}(?:都是|就该|只配|没一个"
+        r"|全是|应该|不要|滚|死|变态|废物)",
+        2,
+    ),
+    (r"(?:连(?:条)?狗都不如|猪狗|母猪|肥猪|蠢驴|癞蛤蟆|大粪|狗屁|放屁|屁股|你妈|他妈|爹妈)", 1),
+    (
+        r"\byou(?:'re| are)? (?:such )?(?:a |an )?(?:\w+ ){0,3}(?:moron|idiot|loser|bitch|scum"
+        r"|trash|imbecile|retard|failure|clown|pig|cow|whore|hillbilly|dumbass|crybaby|snowflake"
+        r"|cunt)s?\b",
+        3,
+    ),
+    (
+        r"\b(?:bunch of|nothing but|pack of) (?:\w+ ){0,4}(?:animals|savages|parasites|criminals"
+        r"|vermin|cockroaches|rats|idiots|freaks|thieves|scum|degenerates|apes)\b",
+        3,
+    ),
+    (
+        r"\b(?:he|she|author|mayor|coach|referee|president|host) (?:is|was"
+        r"|'s) (?:\w+ ){0,4}(?:idiot|moron|dumbest|clown|worm|imbecile|scumbag|garbage|disgrace|pig"
+        r"|son of a bitch)\b",
+        3,
+    ),
+    (
+        r"\b(?:shut (?:up|your)|go to hell|drop dead|rot in hell|hurry up and die|crawl back"
+        r"|screw you|get lost|do us all a favou?r)\b",
+        1.5,
+    ),
+    (
+        r"\b(?:dumb|brain ?dead|brainless|inbred|toothless|spineless|filthy|fat|ugly|retarded"
+        r"|subhuman|worthless) (?:\w+ )?(?:idiots?|cow|bitch|pig|animals?|scum|trash|losers?"
+        r"|freaks?|failure|clown|worm|bastards?)\b",
+        2.5,
+    ),
+    (
+        r"\b(?:should(?:n'?t)? (?:all )?be (?:shipped|sent|deported|locked|shot|allowed)"
+        r"|shipped back|don'?t belong|it'?s in their (?:blood|nature|genes)|can'?t trust (?:that"
+        r"|those|their))\b",
+        1.5,
     ),
 )
-
-MENU_WORDS = (
-    r"首页|关于我们|产品(?:中心|展示)|新闻(?:中心|资讯|动态)|联系我们|在线留言|网站地图|登录|注册|收藏(?:本站)?|设为首页|友情链接|"
-    r"[下上]一[页篇]|返回(?:顶部|首页)|会员中心|帮助(?:中心)?|购物车|人才招聘|客户案例|更多|论坛|手机版|搜索|站内搜索|版权声明|免责声明|"
-    r"最新文章|热门标签|个人中心|退出|投诉建议|服务条款|隐私政策|"
-    r"home|about(?: us)?|contact(?: us)?|products|services|news|blog|log ?in|register|sign (?:in|up)|my account|"
-    r"(?:shopping )?cart|site ?map|privacy(?: policy)?|terms(?: of (?:use|service))?|faqs?|help|"
-    r"careers|search|next|previous|"
-    r"back to top|subscribe|rss|forum|gallery|archives?|categories|recent posts|popular tags|"
-    r"share on \w+|tweet|downloads?"
-)
-
-# Frequent function words. A Latin-script text is foreign when another language's outnumber the English ones.
-FUNCTION_WORDS = {
-    "en": "the of and to in is that it was for on are as with his they at be this have from or had by but not what "
-    "all were we when your can said there an which their if will how about out many then them these so some her "
-    "would like him into has",
-    "fr": "le les des une est et dans que qui pour sur avec pas au aux par plus nous vous ils elle était avait mais "
-    "cette ses sont ont être sa il ce du",
-    "de": "der die und das ist nicht ein eine zu den mit sich auf für von dem des im auch als wie sie er es sind war "
-    "wir aus bei nach einer wird oder hat noch",
-    "es": "el los las una es y en que del por con para su se al lo como más pero sus le ya este entre cuando muy sin "
-    "sobre también hasta había era",
-    "pt": "os uma é e em que do da por com para não se na no dos mais como mas ao das foi ele sua ou quando muito nos "
-    "já também pelo pela era ainda",
-    "it": "il gli una è e di che per con non si del della nel sono da alla anche come più ma dei le questo era suo ha "
-    "delle al dal",
-    "nl": "het een en van ik te dat die in je niet zijn is was op aan met als voor had er maar om hem dan zou of wat "
-    "mijn men dit zo",
-}
-
-TOPICS = {
-    "technology": r"软件|电脑|程序|互联网|手机|数据|算法|\b(?:software|computer|linux|code|internet|data|app)\b",
-    "science": r"科学|研究|实验|物理|化学|生物|\b(?:science|research|physics|chemistry|species|experiment)\b",
-    "health": r"医院|医生|疾病|治疗|健康|药物|\b(?:health|doctor|disease|patient|medical|treatment)\b",
-    "finance": r"股票|银行|基金|投资|经济|金融|\b(?:bank|market|invest\w*|economy|price|stock)\b",
-    "law": r"法律|条例|法院|规定|处罚|合同|\b(?:law|court|legal|act|regulation)\b",
-    "education": r"学生|学校|老师|教育|考试|大学|\b(?:school|student|teacher|university|education)\b",
-    "sports": r"比赛|球队|冠军|足球|篮球|运动员|\b(?:game|team|season|player|football|league)\b",
-    "arts": r"电影|音乐|小说|演员|导演|艺术|\b(?:film|music|album|novel|art|song)\b",
-    "travel": r"旅游|酒店|景点|火车|机场|\b(?:travel|hotel|tourist|airport|trip)\b",
-    "food": r"美食|餐厅|蔬菜|味道|烹饪|\b(?:food|recipe|restaurant|cook\w*|kitchen)\b",
-    "history_politics": r"政府|历史|战争|总统|王朝|\b(?:government|history|war|president|king|party)\b",
-}

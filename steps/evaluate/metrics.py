@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from steps.evaluate import lexicon
+from steps.evaluate import words
 from steps.evaluate.detectors import Finding
 
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -93,10 +93,10 @@ def describe(texts: Sequence[str], languages: Sequence[str]) -> pa.Table:
         return found.to_numpy(zero_copy_only=False).astype(np.int64)
 
     topics = (
-        np.stack([count(pattern) for pattern in lexicon.TOPICS.values()]) if len(texts) else np.zeros((1, 0))
+        np.stack([count(pattern) for pattern in words.TOPICS.values()]) if len(texts) else np.zeros((1, 0))
     )
-    names = np.array([*lexicon.TOPICS, "none"], dtype=object)
-    best = np.where(topics.max(axis=0) >= 3, topics.argmax(axis=0), len(lexicon.TOPICS))
+    names = np.array([*words.TOPICS, "none"], dtype=object)
+    best = np.where(topics.max(axis=0) >= 3, topics.argmax(axis=0), len(words.TOPICS))
     chinese = np.array([language == "zh" for language in languages], bool)
     hard = np.where(
         chinese,

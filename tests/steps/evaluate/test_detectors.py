@@ -92,6 +92,54 @@ def test_single_cases(text: str, defect: str | None) -> None:
         assert found == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All of it is described at https://example.org/docs/plug-in",
+        "The schedule is here: http://example.org/come-on",
+        "It was published by the society, see www.example.org/news/2024/log-in-and",
+        "He was moved into Group A",
+        "Patients had been infected with hepatitis A",
+        "它的说明在 https://example.org/zh/add-on",
+        "这条线路到 2010 年为止一直归铁路局管理。现在的车站是 https://example.org/station/on",
+    ],
+)
+def test_an_address_or_a_letter_at_the_end_is_no_cut_off_sentence(text: str) -> None:
+    for language in ("zh", "en"):
+        assert DETECTORS["truncated"](text, language)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "defect"),
+    [
+        ("ÖÐÎÄ½Ì³Ì£¬»¶Ó­·ÃÎÊ±¾Õ¾¡£ÕâÀïÓÐ×îÐÂµÄÐÂÎÅ¡£", "mojibake"),
+        ("It wasnΓÇÖt his fault, sheΓÇÖd said, and they couldnΓÇÖt have known itΓÇÖs true.", "mojibake"),
+        ("中文教程，歡迎訪問本站，這裡有最新的新聞和各種各樣的資料。讀者寫信來說，書店裡買不到這幾本舊書。", None),
+        ("The wiki writes -{zh-hans:特雷莎; zh-tw:德蕾莎;}- for two scripts.", None),
+        ("Das Dorf liegt in den Bergen, und die Menschen leben dort von dem, was der Wald ihnen gibt, "
+         "auch wenn es im Winter nicht viel ist und sie für das Brot weit gehen.", "foreign_language"),
+        ("Starosta města oznámil, že hřiště bude otevřeno až na jaře, protože firma, která ho měla "
+         "postavit, zkrachovala, ale rodiče doufají, že se alespoň podaří opravit park, aby se děti "
+         "měly kde hrát.", "foreign_language"),
+        ("Please send it to my card 6222 0000 0000 0000 by Friday.", None),  # Luhn's check fails
+        ("我的银行卡号：4111 1111 1111 1111，请转账。", "privacy"),
+        ("订单号 4111111111111111 已经发货。", None),
+        ("第二条 其他固体废物、这些垃圾和弃土由县级人民政府处理，骗取补助的依法处罚。", None),
+    ],
+)  # fmt: skip
+def test_cases_beyond_the_seeded_ones(text: str, defect: str | None) -> None:
+    found = [finding.defect for finding in read(text, "zh" if "，" in text or "。" in text else "en")]
+    assert found == ([] if defect is None else [defect])
+
+
+def test_a_long_document_is_read_to_its_end() -> None:
+    """Documents are read in overlapping stretches: a cluster at any place has the same score."""
+    block = "限时抢购，错过再等一年！厂家直销，全国包邮，点击下方链接立即购买。"
+    for before in range(0, 3000, 97):
+        text = "普通的句子。" * (before // 6) + block + "普通的句子。" * 400
+        assert DETECTORS["advertising"](text, "zh")[0] == DETECTORS["advertising"](block, "zh")[0] >= 1
+
+
 def test_made_up_numbers_are_valid() -> None:
     draw = Draw("x")
     for _ in range(50):
