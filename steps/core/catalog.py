@@ -16,6 +16,12 @@ from steps.core.store import ObjectMissing, Store
 _ATTEMPTS = 50
 
 
+def index_dumps(entry: dict[str, Any]) -> list[dict[str, str]]:
+    """The dumps whose keys a live de-duplication index (an entry of ``dedup_index``) holds: corpus, dump, and the
+    reference of the index that was made of it; its own first."""
+    return [{name: entry[name] for name in ("corpus", "dump", "ref")}, *entry.get("holds", ())]
+
+
 class Catalog:
     """Small JSON objects below ``catalog/`` of a store."""
 

@@ -60,7 +60,7 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
         Stage("preprocess", {"corpus": "ingest"}),
         Stage("score", {"corpus": "preprocess", "language_models": "run:language_models"}),
         Stage("filter", {"corpus": "score", "classifiers": "run:classifiers"}),
-        Stage("deduplicate", {"corpus": "filter", "index": "run:dedup_index"}),
+        Stage("deduplicate", {"corpus": "filter", "index": "run:dedup_index", "own": "run:own_dedup_index"}),
         Stage("evaluate", {"corpus": "deduplicate", "language_models": "run:language_models"}),
         Stage("review", {"sample": "evaluate"}),
         Stage("gate", {"corpus": "deduplicate", "sample": "evaluate", "labels": "review"}),

@@ -211,7 +211,8 @@ def _refine(
 ):
     """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on. Returns pairs compared.
 
-    A group without a new row has no pair to compare. likeness: (similarity, agreement) of `alike`. scratch: (values, members, starts), a row of each per level.
+    A group without a new row has no pair to compare. likeness: (similarity, agreement) of `alike`. scratch: (values,
+    members, starts), a row of each per level.
     """
     values, members, starts = scratch
     n = end - begin

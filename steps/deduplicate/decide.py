@@ -14,9 +14,10 @@ from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.config import Config
 from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
+from steps.deduplicate.index import INDEX
 from steps.deduplicate.keys import doc_id_text, settings_digest
 from steps.deduplicate.match import DECISIONS
-from steps.deduplicate.sources import INDEX, Source, all_sources, row_of, source_of
+from steps.deduplicate.sources import Source, all_sources, row_of, source_of
 
 STAGES = ("url", "text", "near")
 RULES = {"url": "duplicate_url", "text": "exact_duplicate", "near": "near_duplicate"}

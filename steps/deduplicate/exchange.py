@@ -26,8 +26,13 @@ def put_runs(
     key: str,
     tables: Iterable[tuple[int, pa.Table]],
     compression: Literal["zstd"] | None = None,
+    *,
+    kind: str = "runs",
+    temporary: bool = True,
+    **meta: Any,
 ) -> None:
-    """Write one temporary object ``key`` with the non-empty ``tables``, each addressed by its partition number.
+    """Write one object ``key``, temporary or of the artifact, with the non-empty ``tables``, each addressed by its
+    partition number.
 
     Tables are taken one at a time, and are on disk before the next is made. Keys are as good as random, so that only
     texts gain from ``compression``.
@@ -42,7 +47,7 @@ def put_runs(
                 index[str(partition)] = [file.tell(), segment.size, bytes_digest(memoryview(segment))]
                 file.write(segment)
                 rows += table.num_rows
-    part.put_file(key, path, "runs", rows=rows, temporary=True, index=index)
+    part.put_file(key, path, kind, rows=rows, temporary=temporary, index=index, **meta)
 
 
 def split(table: pa.Table, owner: np.ndarray, first: int = 0) -> Iterator[tuple[int, pa.Table]]:
@@ -101,7 +106,7 @@ def _read_segment(files: Files, object: str, start: int, length: int, sha256: st
     if bytes_digest(segment) != sha256:
         raise DataError(
             f"{files.store.uri}/{files.folder}/{object}, bytes {start}..{start + length}: the checksum is wrong; "
-            "delete the step's parts and retry"
+            "restore it, or delete what the step wrote there and run it again"
         )
     with pa.ipc.open_stream(segment) as reader:
         return reader.read_all()

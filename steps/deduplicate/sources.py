@@ -1,7 +1,8 @@
 """The shards that take part: those of earlier published dumps, then those of the corpus, in one fixed order.
 
 A document's place is one uint64: source number << 40 | row. Published sources come first, so that a place also says
-whether its document is published, and sorting by place sorts by shard sha256 and row (CONTRACT §3).
+whether its document is published, and sorting by place sorts by shard sha256 and row (CONTRACT §3); which index a
+published dump's keys lie in makes no difference.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ import pyarrow as pa
 
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.manifest import FileEntry
 from steps.core.parts import open_artifact, select_inputs
 from steps.deduplicate.config import Config
-from steps.deduplicate.keys import QUALITY, document_keys, settings_digest
+from steps.deduplicate.index import KeysAt, keys_of, members
+from steps.deduplicate.keys import QUALITY, SCHEMA, document_keys, settings_digest
 
 ROW_BITS = np.uint64(40)
-INDEX = "dedup_index"
 MOST_BUCKETS = 256  # of sources, by which decisions are exchanged: metadata grows with this, not with sources
 
 
 @dataclass(frozen=True)
 class Source:
-    """One shard: of the corpus, or of an earlier dump (``published``), with that dump's index file of it, if any."""
+    """One shard of ``artifact``: the corpus, or a published dump, whose keys lie at ``index`` if it has any."""
 
     number: int
     published: bool
     artifact: Artifact
     shard: CorpusShard
-    index: FileEntry | None
+    index: KeysAt | None
 
     def keys(self, config: Config) -> pa.Table:
         """Keys of the shard's kept documents: from the index where it was made with these settings, else from text."""
-        if self.index is not None and self.index.meta["settings"] == settings_digest(config):
-            return self.artifact.read_table(self.index)
+        if self.index is not None and self.index.settings == settings_digest(config):
+            keys = self.index.read()
+            return SCHEMA.empty_table() if keys is None else keys
         signals = [QUALITY] if QUALITY in self.shard.signal_names else []
         return document_keys(self.shard.read(["doc_id", "url", "text"], signals=signals), config)
 
@@ -48,30 +49,42 @@ class Source:
 
 
 @lru_cache(maxsize=4)
-def _sources(corpus: str, indexes: tuple[str, ...]) -> tuple[Source, ...]:
-    found: list[Source] = []
-    for ref in (*indexes, corpus):
-        artifact = open_artifact(ref)
-        files = {entry.meta["shard_key"]: entry for entry in artifact.files(INDEX)}
-        for shard in sorted(Corpus.open(artifact).shards, key=lambda shard: (shard.sha256, shard.entry.key)):
-            published = ref != corpus
-            index = files.get(shard.entry.key) if published else None
-            found.append(Source(len(found), published, artifact, shard, index))
+def _sources(corpus: str, indexes: tuple[str, ...], left_out: frozenset[str]) -> tuple[Source, ...]:
+    published: dict[tuple[str, str, str], tuple[Artifact, CorpusShard, KeysAt | None]] = {}
+    for ref in indexes:
+        index = open_artifact(ref)
+        keys = keys_of(index)
+        for digest, member in members(index).items():
+            if digest in left_out:
+                continue
+            for shard in Corpus.open(member).shards:
+                key = shard.entry.key
+                published[shard.sha256, key, digest] = (member, shard, keys.get((digest, key)))
+    artifact = open_artifact(corpus)
+    own = sorted(Corpus.open(artifact).shards, key=lambda shard: (shard.sha256, shard.entry.key))
+    found = [Source(n, True, *published[place]) for n, place in enumerate(sorted(published))]
+    found += [Source(n, False, artifact, shard, None) for n, shard in enumerate(own, len(found))]
     return tuple(found)
 
 
 def all_sources(inputs: Mapping[str, Artifact]) -> tuple[Source, ...]:
     """All shards of the indexes and of the corpus; the same in every process, whatever the indexes are called.
 
-    An index that was made of this very corpus is left out: a repeated run never meets itself.
+    What was published of this dump before (the input ``own``) and what was made of this very corpus are left out of
+    every index: a repeated run never meets itself.
     """
-    corpus = inputs["corpus"]
-    by_digest = {
-        artifact.digest: artifact.ref
-        for artifact in select_inputs(inputs, "index").values()
-        if artifact.digest != corpus.digest and made_from(artifact) != corpus.digest
-    }
-    return _sources(corpus.ref, tuple(by_digest[digest] for digest in sorted(by_digest)))
+    by_digest = {index.digest: index.ref for index in select_inputs(inputs, "index").values()}
+    refs = tuple(by_digest[digest] for digest in sorted(by_digest))
+    return _sources(inputs["corpus"].ref, refs, left_out(inputs))
+
+
+def left_out(inputs: Mapping[str, Artifact]) -> frozenset[str]:
+    """Digests of the members of the indexes that this run does not meet."""
+    corpus, own = inputs["corpus"].digest, inputs.get("own")
+    found = {corpus} | ({own.digest} if own else set())
+    for index in select_inputs(inputs, "index").values():
+        found |= {digest for digest, member in members(index).items() if made_from(member) == corpus}
+    return frozenset(found)
 
 
 def made_from(artifact: Artifact) -> str | None:

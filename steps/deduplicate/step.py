@@ -11,6 +11,7 @@ from steps.deduplicate.config import Config
 from steps.deduplicate.decide import STAGES, check_wipe_out, collect, write_shard
 from steps.deduplicate.exchange import index_runs
 from steps.deduplicate.match import find_equal, write_keys
+from steps.deduplicate.merge import merge_indexes
 from steps.deduplicate.near import (
     fetch_texts,
     find_pairs,
@@ -37,6 +38,7 @@ def run(ctx: StepContext) -> None:
     common = {"folder": ctx.folder, "first_new": first_new, "per_bucket": bucket_size(len(sources))}
     decisions = find_equals(ctx, common, keyed, partitions)
     keys = temporary(keyed, "keys/")
+    merge_indexes(ctx, sources, keys)
     near = sum(p.result["near"] for p in keyed)
     grouped = find_candidates(ctx, common, keys, near, list(decisions.values()))
     decisions["near"] = decide_candidates(ctx, common, keys, grouped)
@@ -188,10 +190,10 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=3,
+    version=4,
     config=Config,
     run=run,
-    inputs=(Input("corpus"), Input("index", optional=True, many=True)),
+    inputs=(Input("corpus"), Input("index", optional=True, many=True), Input("own", optional=True)),
     libraries=("xxhash",),
     makes="overlay",
     report=report,

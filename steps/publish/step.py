@@ -16,12 +16,14 @@ from steps.core.catalog import Catalog
 from steps.core.corpus import ROW, Corpus
 from steps.core.document import SCHEMA, text_bytes
 from steps.core.draw import count_strata, lowest_rows, sample_seed
-from steps.core.errors import DataError, VerdictRefused
+from steps.core.errors import VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict
 from steps.core.verification import load_sample, verify, verify_corpus
+from steps.deduplicate.index import INDEX
 from steps.publish.config import Config
+from steps.publish.index import new_index, with_index
 from steps.publish.report import report
 
 CORPORA, DEDUP_INDEX = "corpora", "dedup_index"
@@ -167,8 +169,9 @@ def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
     name, dump = run["recipe"]["name"], run["dump"]
     catalog = Catalog(artifact.store)
     gated = artifact.input("corpus")
-    if gated.files("dedup_index"):
-        catalog.update(DEDUP_INDEX, lambda value: with_index(value, gated, name, dump))
+    if gated.files(INDEX):
+        new = new_index(gated)
+        catalog.update(DEDUP_INDEX, lambda value: with_index(value, new, name, dump))
     entry = {
         "corpus": artifact.local_ref,
         "documents": artifact.manifest.identity.documents,
@@ -187,27 +190,6 @@ def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
         return corpora
 
     catalog.update(CORPORA, publish)
-
-
-def with_index(value: dict[str, Any], gated: Artifact, name: str, dump: str) -> dict[str, Any]:
-    """The catalog's live indexes with this dump's; the one of an earlier publication of the dump is replaced."""
-    live = value.setdefault("live", [])
-    mine = {"corpus": name, "dump": dump, "ref": gated.local_ref}
-    if mine in live:
-        return value
-    compared = {
-        gated.manifest.identity.payload.inputs[i] for i in gated.input_names() if i.startswith("index.")
-    }
-    others = [entry for entry in live if (entry["corpus"], entry["dump"]) != (name, dump)]
-    unseen = [entry for entry in others if entry["ref"].rpartition("@")[2] not in compared]
-    if unseen:
-        names = ", ".join(f"{entry['corpus']}/{entry['dump']}" for entry in unseen)
-        raise DataError(
-            f"{names} was published since this dump was compared with what is published; trigger a new run, "
-            "which de-duplicates against it and reuses every earlier stage"
-        )
-    value["live"] = [*others, mine]
-    return value
 
 
 STEP = Step(

@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import copy
 from typing import Any
 
 import pytest
 
+from steps.core.catalog import index_dumps
 from steps.core.errors import DataError
 from steps.publish.config import Config
-from steps.publish.step import taken_down, with_index
+from steps.publish.index import NewIndex, with_index
+from steps.publish.step import taken_down
 
 
-def gated(ref: str, compared: dict[str, str]) -> Any:
-    """What `with_index` looks at of a deduplicate artifact."""
-    payload = SimpleNamespace(inputs={"corpus": "c", **compared})
-    manifest = SimpleNamespace(identity=SimpleNamespace(payload=payload))
-    return SimpleNamespace(local_ref=ref, manifest=manifest, input_names=lambda: sorted(payload.inputs))
+def new(name: str, compared: str = "", holds: str = "") -> NewIndex:
+    """An index ``deduplicate/f@<name>``; digests are words."""
+    return NewIndex(f"deduplicate/f@{name}", frozenset(holds.split()), frozenset(compared.split()))
+
+
+def live(value: dict[str, Any]) -> list[str]:
+    """The digests that each live index holds."""
+    entries = value["live"]
+    return [" ".join(held["ref"].partition("@")[2] for held in index_dumps(entry)) for entry in entries]
 
 
 def test_an_index_enters_once_and_replaces_the_one_of_its_own_dump() -> None:
-    first = with_index({}, gated("deduplicate/f@aaa", {}), "own", "D1")
-    assert first == {"live": [{"corpus": "own", "dump": "D1", "ref": "deduplicate/f@aaa"}]}
-    assert with_index(first, gated("deduplicate/f@aaa", {}), "own", "D1") == first
-    second = with_index(first, gated("deduplicate/g@bbb", {"index.000": "aaa"}), "own", "D2")
-    assert [entry["dump"] for entry in second["live"]] == ["D1", "D2"]
-    again = with_index(second, gated("deduplicate/h@ccc", {"index.000": "bbb"}), "own", "D1")
-    assert [entry["ref"][-3:] for entry in again["live"]] == ["bbb", "ccc"]
+    first = with_index({}, new("a1"), "own", "D1")
+    assert first == {"live": [{"corpus": "own", "dump": "D1", "ref": "deduplicate/f@a1"}]}
+    assert with_index(first, new("a1"), "own", "D1") == first
+    second = with_index(first, new("b1", "a1"), "own", "D2")
+    assert live(second) == ["a1", "b1"]
+    again = with_index(second, new("a2", "b1"), "own", "D1")
+    assert live(again) == ["b1", "a2"]
 
 
-def test_a_dump_that_was_not_compared_with_a_later_publication_is_refused() -> None:
-    live = {"live": [{"corpus": "own", "dump": "D1", "ref": "deduplicate/f@aaa"}]}
-    with pytest.raises(DataError, match="own/D1 was published since"):
-        with_index(live, gated("deduplicate/g@bbb", {}), "own", "D2")
+def test_indexes_that_were_taken_over_leave_and_their_dumps_stay_known() -> None:
+    value = with_index({}, new("a1"), "own", "D1")
+    value = with_index(value, new("b1", "a1", "a1"), "own", "D2")
+    assert live(value) == ["b1 a1"]
+    assert with_index(value, new("a1"), "own", "D1") == value, "a repeated publication of what was taken over"
+    value = with_index(value, new("c1", "a1 b1"), "own", "D3")
+    assert live(value) == ["b1 a1", "c1"]
+    # D1 again, by a run that left its first publication out and took over the rest of that index
+    value = with_index(value, new("a2", "b1 a1 c1", "b1 c1"), "own", "D1")
+    assert live(value) == ["a2 b1 c1"]
+    assert [held["dump"] for held in index_dumps(value["live"][0])] == ["D1", "D2", "D3"]
+
+
+@pytest.mark.parametrize(
+    ("index", "dump", "named"),
+    [
+        (new("d1"), "D4", "own/D1, own/D2, own/D3"),
+        (new("d1", "a1 b1", "a1 b1"), "D4", "own/D3"),  # D3 came while D4 ran
+        (new("a2", "c1", "c1"), "D1", "own/D1, own/D2"),  # did not meet D2
+        (new("a2", "b1 c1", "c1"), "D1", "own/D1"),  # met D2, but leaves D1's first publication in its index
+        (new("d1", "a1 b1 c1 e1", "e1"), "D4", "another dump"),  # took over what is no longer live
+    ],
+)
+def test_a_dump_that_was_not_compared_with_what_is_live_is_refused(
+    index: NewIndex, dump: str, named: str
+) -> None:
+    value = with_index(with_index({}, new("a1"), "own", "D1"), new("b1", "a1", "a1"), "own", "D2")
+    value = with_index(value, new("c1", "a1 b1"), "own", "D3")
+    before = copy.deepcopy(value)
+    with pytest.raises(DataError, match=f"^{named} was published since"):
+        with_index(value, index, "own", dump)
+    assert value == before
 
 
 def test_takedowns_by_id_url_and_domain_with_subdomains() -> None:
