@@ -10,14 +10,17 @@ import pytest
 
 from steps.core.artifact import Artifact
 from steps.core.config import Runtime
+from steps.core.corpus import Corpus
 from steps.core.errors import DataError
 from steps.core.step import Outcome, run_step
 from steps.deduplicate import index as index_module
 from steps.deduplicate.config import Config
 from steps.deduplicate.index import HOLDS, MERGED, keys_of, members, taken_over
 from steps.deduplicate.keys import settings_digest
+from tests.steps.deduplicate.oracle import Settings, near_duplicates
 from tests.steps.deduplicate.test_deduplicate import (
     LONG_ZH,
+    band_keys,
     deduplicate,
     dumps,
     kept,
@@ -183,3 +186,43 @@ def test_an_artifact_without_indexes_is_its_own_only_member(tmp_path: Path) -> N
     corpus: Artifact = make_corpus(tmp_path, [[record(LONG_ZH, 1)]]).artifact
     assert set(members(corpus)) == {corpus.digest}
     assert keys_of(corpus) == {}
+
+
+@pytest.mark.parametrize("hamming", [0, 3, 6, 8])
+def test_against_published_dumps_too_the_result_is_that_of_all_pairs(tmp_path: Path, hamming: int) -> None:
+    """Three dumps of one family of texts; what is published comes first in keeper order, and stays."""
+    records = related_texts(20 + hamming, 110)
+    third = len(records) // 3
+    settings = Settings(hamming, 0.6)
+    config = {"hamming": hamming, "similarity": 0.6, "short_characters": 0, "partition_documents": 60}
+    before: list[dict[str, Any]] = []
+    last: Outcome | None = None
+    for number in range(3):
+        mine = records[number * third : (number + 1) * third]
+        corpus = make_corpus(tmp_path / str(number), [mine[::2], mine[1::2]])
+        index = {"index.a": last.ref} if last else {}
+        last = run_step(
+            "deduplicate",
+            config=config,
+            inputs={"corpus": corpus.ref, **index},
+            root=f"file://{tmp_path}",
+            runtime=Runtime(workers=1),
+        )
+        everything = [*before, *mine]
+        texts = [r["text"] for r in everything]
+        order = sorted(range(len(texts)), key=lambda i: (i >= len(before), everything[i]["doc_id"]))
+        expected = near_duplicates(texts, order, settings, bands=band_keys(texts))
+        assert not [i for i in expected if i < len(before)], "published documents stay"
+        places = {(n % 2, n // 2): len(before) + n for n in range(len(mine))}
+        shards = Corpus.open(corpus.artifact).shards
+        numbers = {(shards[s].sha256, row): number for (s, row), number in places.items()}
+        found = {numbers[row["shard"], row["row"]]: row for row in ledger(last)}
+        assert set(found) == set(expected)
+        ids = [r["doc_id"] for r in everything]
+        assert {i: row["match_doc_id"] for i, row in found.items()} == {
+            i: ids[match] for i, (match, _, _) in expected.items()
+        }
+        if number:
+            assert any(match < len(before) for match, _, _ in expected.values()) or hamming == 0
+        published = len(before)
+        before = before + [r for n, r in enumerate(mine) if published + n not in expected]
