@@ -72,11 +72,15 @@ def make_corpus(root: Path, language: str, megabytes: float) -> Outcome:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process and its children took: wall and CPU seconds, and the largest sum of resident bytes."""
+    """What a process and its children took: wall and CPU seconds, and the largest sum of resident bytes.
+
+    ``processes`` are the CPU seconds of each process, largest first, as last seen before its end.
+    """
 
     wall: float
     cpu: float
     memory: int
+    processes: tuple[float, ...] = ()
 
 
 def run_process(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
@@ -86,8 +90,8 @@ def run_process(command: Sequence[str], environment: Mapping[str, str] | None = 
     process = subprocess.Popen(
         command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    peak = [0]
-    watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+    peak, seen = [0], dict[int, float]()
+    watcher = threading.Thread(target=_watch, args=(process, peak, seen), daemon=True)
     watcher.start()
     output, _ = process.communicate()
     wall = time.monotonic() - began
@@ -96,13 +100,24 @@ def run_process(command: Sequence[str], environment: Mapping[str, str] | None = 
         sys.exit(output.decode(errors="replace")[-4000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall, cpu, peak[0])
+    return Cost(wall, cpu, peak[0], tuple(sorted(seen.values(), reverse=True)))
 
 
-def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
+def _watch(process: subprocess.Popen[bytes], peak: list[int], seen: dict[int, float]) -> None:
     while process.poll() is None:
-        peak[0] = max(peak[0], sum(_resident(pid) for pid in _tree(process.pid)))
+        tree = _tree(process.pid)
+        peak[0] = max(peak[0], sum(_resident(pid) for pid in tree))
+        seen.update((pid, max(seen.get(pid, 0.0), _cpu(pid))) for pid in tree)
         time.sleep(0.02)
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process without its children; 0 where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _tree(pid: int) -> list[int]:

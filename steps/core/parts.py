@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
 from steps.core.artifact import Artifact
-from steps.core.config import StepConfig
+from steps.core.config import Runtime, StepConfig
 from steps.core.corpus import CorpusShard
 from steps.core.counts import Counts
 from steps.core.digest import bytes_digest, canonical_json, file_digest, json_digest
@@ -66,7 +66,7 @@ class PartWork:
     step: str
     config: StepConfig
     inputs: Mapping[str, str]
-    scratch: Path
+    scratch: Path | None  # None: the scratch place of the machine that does it
     phase: str
     number: int
     function: PartFunction
@@ -318,8 +318,10 @@ def read_marker(
 def do_part(work: PartWork) -> PartMarker:
     """Run one part and commit its marker. Runs in a worker process or in the step's own."""
     store = cached_store(work.store_uri)
-    work.scratch.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{work.phase}-", dir=work.scratch))
+    # on another machine: what tasks share there (models) stays, under the step's name, until the node is gone
+    place = work.scratch or Runtime.from_environment().scratch / f"tokenmill-{work.folder.replace('/', '-')}"
+    place.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{work.phase}-", dir=place))
     try:
         part = PartWriter(work, store, scratch)
         marker = part.finish(work.function(work.task, part))

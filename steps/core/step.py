@@ -42,9 +42,13 @@ from steps.core.parts import (
     select_inputs,
 )
 from steps.core.progress import Progress
+from steps.core.ray_engine import RayEngine
 from steps.core.store import DISK_FULL, Store
 
 ALWAYS_RELEVANT = ("pyarrow",)  # every Parquet byte depends on it
+# of inputs from which workers are started before it is known that they are needed: one core reads as much in the
+# half second that a start takes (own measurement)
+EARLY_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class StepContext:
         store: Store,
         folder: str,
         runtime: Runtime,
+        engine: Engine | RayEngine,
         scratch: Path,
         locations: Mapping[str, str],
     ) -> None:
@@ -120,7 +125,7 @@ class StepContext:
         self.config: Any = config
         self.runtime, self.scratch, self.locations = runtime, scratch, dict(locations)
         self.log = logging.getLogger(f"tokenmill.{step.name}")
-        self.engine = Engine(runtime.workers)
+        self.engine = engine
         self.progress = Progress(step.name, self.log, runtime.progress_seconds)
         self.parts: list[PartMarker] = []
         self.facts: dict[str, Any] = {}
@@ -167,7 +172,7 @@ class StepContext:
             self.step.name,
             self.config,
             refs,
-            self.scratch,
+            None if self.engine.remote else self.scratch,
             phase,
             number,
             function,
@@ -210,35 +215,63 @@ def run_step(
     ``locations`` says where raw objects lie (identity does not), ``run`` is the run.json content for hooks.
     Raises StepError.
     """
-    if isinstance(step, str):
-        step = load_step(step)
     store = cached_store(root)
     runtime = runtime or Runtime.from_environment()
-    parsed = config if isinstance(config, StepConfig) else parse_config(step.config, dict(config), step.name)
     artifacts = {name: Artifact.open(ref, store) for name, ref in sorted(inputs.items())}
+    uris = [store.uri, *inputs.values(), *(locations or {}).values()]
+    with _engine(runtime, uris) as engine:
+        if isinstance(step, str):
+            if sum(entry.bytes for made in artifacts.values() for entry in made.files()) >= EARLY_BYTES:
+                engine.prepare(f"steps.{step}.step")  # the workers load it while this process does
+            step = load_step(step)
+        outcome = _outcome(step, config, artifacts, store, runtime, engine, locations or {})
+    if step.after_commit:
+        step.after_commit(outcome.artifact, run or {})
+    return outcome
+
+
+def _outcome(
+    step: Step,
+    config: Mapping[str, Any] | StepConfig,
+    artifacts: dict[str, Artifact],
+    store: Store,
+    runtime: Runtime,
+    engine: Engine | RayEngine,
+    locations: Mapping[str, str],
+) -> Outcome:
+    """The committed artifact, found or made."""
+    parsed = config if isinstance(config, StepConfig) else parse_config(step.config, dict(config), step.name)
     check_inputs(step, artifacts)
     payload = fingerprint_payload(step, parsed, {name: a.digest for name, a in artifacts.items()})
     folder = f"{step.name}/{payload.fingerprint}"
     began = time.time()
     committed = load_manifest(store, folder)
     if committed is not None:
-        outcome = Outcome(_artifact(store, folder, committed), cached=True, began=began, ended=time.time())
-    else:
-        with _scratch(runtime.scratch, step.name) as scratch:
-            context = StepContext(step, parsed, artifacts, store, folder, runtime, scratch, locations or {})
-            try:
-                with _stop_signals():
-                    manifest = _run_and_commit(context, payload, began)
-                context.engine.close()
-            except BaseException:
-                context.engine.close(kill=True)
-                raise
-        outcome = Outcome(
-            _artifact(store, folder, manifest), False, context.metrics, context.series, began, time.time()
-        )
-    if step.after_commit:
-        step.after_commit(outcome.artifact, run or {})
-    return outcome
+        return Outcome(_artifact(store, folder, committed), cached=True, began=began, ended=time.time())
+    with _scratch(runtime.scratch, step.name) as scratch:
+        context = StepContext(step, parsed, artifacts, store, folder, runtime, engine, scratch, locations)
+        try:
+            with _stop_signals():
+                manifest = _run_and_commit(context, payload, began)
+        except BaseException:
+            engine.close(kill=True)  # before its scratch is removed
+            raise
+    return Outcome(
+        _artifact(store, folder, manifest), False, context.metrics, context.series, began, time.time()
+    )
+
+
+@contextmanager
+def _engine(runtime: Runtime, uris: Sequence[str]) -> Iterator[Engine | RayEngine]:
+    """Workers for the time of one step: this machine's, or the Ray cluster's that RAY_ADDRESS names."""
+    address = os.environ.get("RAY_ADDRESS")
+    engine = RayEngine(address, uris) if address else Engine(runtime.workers)
+    try:
+        yield engine
+    except BaseException:
+        engine.close(kill=True)
+        raise
+    engine.close()
 
 
 def load_step(name: str) -> Step:
@@ -298,6 +331,7 @@ def library_version(name: str) -> str:
 def _run_and_commit(context: StepContext, payload: Payload, began: float) -> Manifest:
     step = context.step
     step.run(context)
+    context.engine.close()
     documents = _documents(context) if step.makes else None
     if step.makes:
         context.facts["makes"] = step.makes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -84,6 +85,49 @@ def drop(task: dict, part: PartWriter) -> None:
 
 def run_drop(ctx: StepContext) -> None:
     ctx.map("drop", drop, [{"shard": s.index, "sha256": s.sha256} for s in ctx.corpus().shards])
+
+
+def say(text: str) -> str:
+    return text
+
+
+def sleep_and_say(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def say_pid_and_sleep(folder: str) -> None:
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(100)
+
+
+def touch(path: str) -> None:
+    Path(path).touch()
+    time.sleep(0.02)
+
+
+def environment(name: str) -> str | None:
+    time.sleep(0.1)
+    return os.environ.get(name)
+
+
+def kill_itself(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+class Unsendable(Exception):
+    """Cannot be made anew from its arguments."""
+
+    def __init__(self, number: int, of: int) -> None:
+        super().__init__(f"{number} of {of}")
+
+
+def fail_unsendably(_: int) -> None:
+    raise Unsendable(3, 4)
 
 
 MAKE = Step("make", 1, MakeConfig, run_make, makes="corpus")
