@@ -1,20 +1,31 @@
 """What the gate's automatic readers find: own and independent seeded defects, and alarms on clean texts.
 
-    python -m benchmarks.quality.readers [--documents 100]
+    python -m benchmarks.quality.readers [--documents 100] [--filter]
 
 `own` are the seeds that evaluate mixes in by default; the detectors were made with them at hand. `tuning` and
 `held-out` are the halves of steps/evaluate/seeds, written without sight of the detectors; only the first was looked at
 when detectors were improved. Found is a document in which any reader finds anything, as the gate counts it; in brackets
-where the reader of the class itself does. Hosts are the demo's clean texts.
+where the reader of the class itself does. Hosts are the demo's clean texts. `alarms` is the share of clean texts of
+shared data in which something is found.
+
+--filter sends the held-out documents through preprocess and filter instead, and shows how far the readers fail where
+the filter fails: what they find among documents that the filter touched and among those that it left alone, and phi,
+the correlation of the two. Independent readers have phi 0; the gate needs them to find what the filter missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.quality.chain import Records, clean, ingest, read_jsonl, shared
+from benchmarks.quality.chain import documents as kept_rows
 from steps.core.policy import DEFECT_CLASSES
 from steps.evaluate import independent, seeding
 from steps.evaluate.detectors import read_batch
@@ -52,12 +63,59 @@ def sensitivity(defect: str, language: str, kind: str, texts: list[str]) -> tupl
     return sum(map(bool, found)) / len(texts), own / len(texts)
 
 
+def alarms(folder: str, language: str) -> str:
+    """Share of a shared-data folder's first 400 documents in which something is found."""
+    records = list(itertools.islice(read_jsonl(shared(f"{folder}/train.jsonl.gz")), 400))
+    found = read_batch([record["text"] for record in records], [language] * len(records))
+    return f"{sum(map(bool, found)) / len(records):.2%}"
+
+
+def touched(documents: list[tuple[str, str]]) -> list[bool]:
+    """Whether preprocess or filter removed or edited each (language, text)."""
+    rows = [{"text": text, "url": f"readers/{number}"} for number, (_, text) in enumerate(documents)]
+    with tempfile.TemporaryDirectory() as folder:
+        made = ingest(Path(folder), {"readers": Records("web", rows, {"text": "text", "url": "url"})})
+        _, filtered = clean(Path(folder), made)
+        after = {row["url"]: row["text"] for row in kept_rows(filtered.artifact, ("url", "text"))}
+    squeeze = str.maketrans("", "", " \n\t\u3000")
+    return [after.get(row["url"], "").translate(squeeze) != row["text"].translate(squeeze) for row in rows]
+
+
+def phi(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of two bool arrays; 0 where one is constant."""
+    return float(np.corrcoef(a, b)[0, 1]) if 0 < a.mean() < 1 and 0 < b.mean() < 1 else 0.0
+
+
+def against_filter(texts: dict[str, list[str]]) -> None:
+    """The table of --filter."""
+    print("| class | documents | filter touched | readers found of these | of the others | phi |")
+    print("|---|---:|---:|---:|---:|---:|")
+    rows = []
+    for defect in DEFECT_CLASSES:
+        for language in ("zh", "en"):
+            rows += [(defect, language, t) for t in seeded(defect, language, "held-out", texts[language])]
+    found = np.array([bool(f) for f in read_batch([t for *_, t in rows], [name for _, name, _ in rows])])
+    gone = np.array(touched([(language, text) for _, language, text in rows]))
+    names = np.array([defect for defect, *_ in rows])
+    for defect in (*DEFECT_CLASSES, "all"):
+        mine = names == defect if defect != "all" else np.ones(len(names), bool)
+        hit, cut = found[mine], gone[mine]
+        shares = [f"{hit[which].mean():.1%}" if which.any() else "-" for which in (cut, ~cut)]
+        print(
+            f"| {defect} | {mine.sum()} | {cut.mean():.1%} | {shares[0]} | {shares[1]} | {phi(hit, cut):+.2f} |"
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=100, help="hosts per language and class")
+    parser.add_argument("--filter", action="store_true", help="compare with what preprocess and filter find")
     options = parser.parse_args(arguments)
     columns = [(language, kind) for language in ("zh", "en") for kind in KINDS]
     texts = {language: clean_texts(language, options.documents) for language in ("zh", "en")}
+    if options.filter:
+        against_filter(texts)
+        return 0
     print("| class |", " | ".join(f"{language} {kind}" for language, kind in columns), "|")
     print("|---" * (1 + len(columns)) + "|")
     totals = dict.fromkeys(columns, 0.0)
@@ -69,6 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
             cells.append(f"{found:.1%} ({own:.0%})")
         print(f"| {defect} |", " | ".join(cells), "|", flush=True)
     print("| mean |", " | ".join(f"{totals[column]:.1%}" for column in columns), "|")
+    print("\n| clean texts | alarms |\n|---|---:|")
+    for folder, language in (("wiki_zh", "zh"), ("wiki_en", "en")):
+        print(f"| {folder} | {alarms(folder, language)} |")
     return 0
 
 
