@@ -1,18 +1,19 @@
 """De-duplication of millions of made-up keys: time, memory and temporary bytes, and how they grow.
 
-    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--workers 1]
+    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--published 0 0.95]
 
 Everything that grows faster than the texts is run as the step runs it, on the same part files: URL and text
 stage, tables, bands, groups. Making keys and verifying pairs are linear in the texts and measured elsewhere. The keys
 are as awkward as those of real texts: bits of fingerprints lean to one side, so that unrelated ones lie as near as in
 lctt_opensource (37 pairs in a million within 10 bits); band keys collide for unrelated texts five times in a million
 pairs; 5 % of the documents share their URL, 5 % their text, 20 % are near duplicates in small groups, and 1 % are
-pages of one template.
+pages of one template. ``--published`` is the share of documents that earlier dumps published.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
@@ -45,9 +46,10 @@ TIMES: dict[str, float] = {}
 
 
 class Config(DeduplicateConfig):
-    """Settings of de-duplication, and how many documents to make up."""
+    """Settings of de-duplication, and which documents to make up."""
 
     documents: int = Field(1, description="Documents.")
+    published: float = Field(0.0, description="Share of them that is published.")
 
 
 def leaning_bits(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -111,7 +113,8 @@ def run(ctx: StepContext) -> None:
     began = _now()
     keyed = ctx.map("keys", write_keys, tasks)
     TIMES["making up keys"] = _now() - began
-    common = {"folder": ctx.folder, "first_new": 0, "per_bucket": bucket_size(len(tasks))}
+    first_new = int(ctx.config.published * len(tasks))
+    common = {"folder": ctx.folder, "first_new": first_new, "per_bucket": bucket_size(len(tasks))}
     began = _now()
     decisions = find_equals(ctx, common, keyed, partitions)
     TIMES["URL and text"] = _now() - began
@@ -127,14 +130,15 @@ def _now() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def measure(documents: int) -> dict[str, Any]:
+def measure(documents: int, published: float) -> dict[str, Any]:
     """One run in this process, on one worker."""
     with tempfile.TemporaryDirectory() as folder:
+        shards = -(-documents // SHARD_ROWS)
         step = Step("deduplicate_scale", 1, Config, run)
         began = time.monotonic()
         outcome = run_step(
             step,
-            config={"documents": documents},
+            config={"documents": documents, "published": published},
             inputs={},
             root=f"file://{folder}",
             runtime=Runtime(workers=1),
@@ -142,6 +146,7 @@ def measure(documents: int) -> dict[str, Any]:
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         return {
             "documents": documents,
+            "published": int(published * shards) / shards,  # whole shards are
             "seconds": TIMES,
             "wall": time.monotonic() - began,
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -155,30 +160,33 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--millions", type=float, nargs="+", default=[2, 20])
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--published", type=float, nargs="+", default=[0.0, 0.95])
+    parser.add_argument("--one", type=float, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one)))
+        print(json.dumps(measure(int(options.one[0]), options.one[1])))
         return
     print(
-        "| documents | URL and text, s | tables, bands, groups, s | µs per document | peak memory, MB | files, GB "
-        "| compared pairs per document |"
+        "| documents | published | URL and text, s | tables, bands, groups, s | µs per document "
+        "| peak memory, MB | files, GB | compared pairs per document |"
     )
-    print("|---|---|---|---|---|---|---|")
-    for millions in options.millions:
+    print("|---|---|---|---|---|---|---|---|")
+    for millions, published in itertools.product(options.millions, options.published):
         command = [
             sys.executable,
             "-m",
             "benchmarks.speed.deduplicate_scale",
             "--one",
-            str(int(millions * 1e6)),
+            str(millions * 1e6),
+            str(published),
         ]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         found = json.loads(done.stdout.decode().strip().split("\n")[-1])
         n, seconds = found["documents"], found["seconds"]
         equal, near = seconds["URL and text"], seconds["tables, bands and groups"]
         print(
-            f"| {n:,} | {equal:.0f} | {near:.0f} | {(equal + near) / n * 1e6:.1f} | {found['memory'] / 1e6:,.0f} "
+            f"| {n:,} | {found['published']:.0%} | {equal:.0f} | {near:.0f} "
+            f"| {(equal + near) / n * 1e6:.1f} | {found['memory'] / 1e6:,.0f} "
             f"| {found['bytes'] / 1e9:.1f} | {found['near']['compared_pairs'] / n:,.0f} |",
             flush=True,
         )
