@@ -2,10 +2,13 @@
 
     python -m benchmarks.quality.deduplicate [--documents 300]
 
-Recall is over pairs of an article and its copy, whole and cut to some lengths; "of J >= 0.8" counts those whose
-character or word bigrams have that Jaccard similarity. Precision counts every pair of different articles that would be
-removed as wrong. Columns are SimHash alone within 3, 6 and 10 bits, and the step's defaults (6 bits beside MinHash), at
-verification thresholds 0.6, 0.7 and 0.8. A pair of equal stripped texts is found whatever the settings.
+Recall is over pairs of an article and its copy, whole and cut to some lengths; the last rows of a length count those
+whose character or word bigrams have a Jaccard similarity of 0.8 or more, and those whose edit similarity (to the part
+that fits best) is 0.9 or more. Precision counts every pair of different articles that would be removed as wrong. A pair
+of equal stripped texts is found whatever the settings. Unlabelled texts show how many pairs each setting removes.
+
+Columns: SimHash alone within 3, 6 and 10 bits; then 6 bits beside MinHash, by Jaccard similarity alone (J) and by
+either measure (J, edits).
 """
 
 from __future__ import annotations
@@ -24,13 +27,34 @@ from opencc import OpenCC
 from benchmarks.quality.chain import read_jsonl, shared
 from steps.deduplicate.config import Config
 from steps.deduplicate.keys import fingerprints, verified_grams
+from steps.deduplicate.verify import LEAST_SHARED, LONGEST, SHORTEST, likeness
+from steps.text.edit_distance import edit_units, fits
 from steps.text.hashing import gram_sets, jaccard, strip_texts, words
-from steps.text.minhash import alike, least_agreement, min_hash
+from steps.text.minhash import alike, min_hash
 from steps.text.segment import text_buffers
 from steps.text.unicode_tables import classes
 
 BOUNDS = (3, 6, 10)
-THRESHOLDS = (0.6, 0.7, 0.8)
+NO_EDITS = 2.0  # no text is that similar
+THRESHOLDS = (
+    (0.7, NO_EDITS),
+    (0.8, NO_EDITS),
+    (0.8, 0.95),
+    (0.8, 0.9),
+    (0.8, 0.87),
+    (0.8, 0.85),
+)  # Jaccard, edits
+SETTINGS = (*((bound, False, 0.8, 0.9) for bound in BOUNDS), *((6, True, *pair) for pair in THRESHOLDS))
+HEADS = (
+    *(f"SimHash {bound}" for bound in BOUNDS),
+    *(f"{j}" if edits == NO_EDITS else f"{j}, {edits}" for j, edits in THRESHOLDS),
+)
+UNLABELLED = {
+    "wiki_zh": "wiki_zh/train.jsonl.gz",
+    "wiki_en": "wiki_en/train.jsonl.gz",
+    "laws_zh": "laws_zh/laws.jsonl.gz",
+    "dureader_web_zh": "dureader_web_zh/docs.jsonl.gz",
+}
 LENGTHS = {"zh": (50, 200, 500, None), "en": (50, 100, 300, None)}  # characters, words
 NOTICE = {
     "zh": "本文转载自网络，版权归原作者所有，如有侵权请联系我们删除。",
@@ -47,6 +71,7 @@ class Keys(NamedTuple):
     sketch: np.ndarray
     size: np.ndarray
     grams: tuple[np.ndarray, np.ndarray]
+    units: tuple[np.ndarray, np.ndarray]
 
 
 def keys_of(texts: Sequence[str], config: Config) -> Keys:
@@ -57,49 +82,49 @@ def keys_of(texts: Sequence[str], config: Config) -> Keys:
     content, bounds, _ = strip_texts(data, offsets, classes())
     stripped = np.array([content[a:b].tobytes() for a, b in itertools.pairwise(bounds)], dtype=object)
     grams = gram_sets(tokens.offsets, tokens.hash, sizes)
-    return Keys(stripped, fingerprints(tokens, config)[0], bands, sketch, size, grams)
+    return Keys(stripped, fingerprints(tokens, config)[0], bands, sketch, size, grams, edit_units(tokens))
 
 
 class Pairs(NamedTuple):
-    """Of some pairs: equal stripped texts, Hamming distance, whether a band agrees, Jaccard similarity."""
+    """Of some pairs: equal stripped texts, Hamming distance, whether a band agrees, Jaccard similarity, and whether
+    sketches and then edits let the pair pass at each of THRESHOLDS, bool[pairs, thresholds]."""
 
     equal: np.ndarray
     distance: np.ndarray
     band: np.ndarray
     similarity: np.ndarray
-    sketches: (
-        np.ndarray
-    )  # whether the sketches let the pair pass at each of THRESHOLDS, bool[pairs, thresholds]
+    sketches: np.ndarray
+    edits: np.ndarray
 
-    def found(self, bound: int, minhash: bool, threshold: float) -> np.ndarray:
+    def found(self, bound: int, minhash: bool, similarity: float, edits: float) -> np.ndarray:
         """Which pairs the step would find."""
-        candidate = (self.distance <= bound) | (self.band & minhash)
-        passes = candidate & self.sketches[:, THRESHOLDS.index(threshold)] & (self.similarity >= threshold)
-        return self.equal | passes
+        at = THRESHOLDS.index((similarity, edits))
+        candidate = ((self.distance <= bound) | (self.band & minhash)) & self.sketches[:, at]
+        return self.equal | (candidate & ((self.similarity >= similarity) | self.edits[:, at]))
 
 
 def compare(keys: Keys, first: np.ndarray, second: np.ndarray) -> Pairs:
     """Every pair (first[i], second[i])."""
-    passes = [
-        [
-            alike(
-                *keys.sketch[a],
-                keys.size[a],
-                *keys.sketch[b],
-                keys.size[b],
-                threshold,
-                least_agreement(threshold),
-            )
-            for threshold in THRESHOLDS
-        ]
-        for a, b in zip(first, second, strict=True)
-    ]
+    similarity = np.array([jaccard(*keys.grams, a, b) for a, b in zip(first, second, strict=True)])
+    sketches, edits = [], []
+    offsets, hashes = keys.units
+    for a, b, shared_grams in zip(first, second, similarity, strict=True):
+        one = (*keys.sketch[a], keys.size[a], *keys.sketch[b], keys.size[b])
+        sketches.append([alike(*one, *likeness(similarity)) for similarity, _ in THRESHOLDS])
+        texts = hashes[offsets[a] : offsets[a + 1]], hashes[offsets[b] : offsets[b + 1]]
+        edits.append(
+            [
+                bool(shared_grams >= LEAST_SHARED and bound <= 1 and fits(*texts, bound, SHORTEST, LONGEST))
+                for _, bound in THRESHOLDS
+            ]
+        )
     return Pairs(
         keys.stripped[first] == keys.stripped[second],
         np.bitwise_count(keys.fingerprint[first] ^ keys.fingerprint[second]),
         (keys.bands[first] == keys.bands[second]).any(axis=1),
-        np.array([jaccard(*keys.grams, a, b) for a, b in zip(first, second, strict=True)]),
-        np.array(passes, bool).reshape(-1, len(THRESHOLDS)),
+        similarity,
+        np.array(sketches, bool).reshape(-1, len(THRESHOLDS)),
+        np.array(edits, bool).reshape(-1, len(THRESHOLDS)),
     )
 
 
@@ -156,12 +181,10 @@ def cut(texts: Sequence[str], language: str, length: int | None) -> list[str]:
 
 
 def columns(pairs: Pairs, wanted: np.ndarray) -> list[str]:
-    """Shares of the wanted pairs found: SimHash alone at 0.7, then the defaults at every threshold, then J >= 0.8."""
+    """Shares of the wanted pairs that each of SETTINGS finds."""
     if not wanted.any():
-        return ["-"] * (len(BOUNDS) + len(THRESHOLDS))
-    alone = [pairs.found(bound, False, 0.7)[wanted].mean() for bound in BOUNDS]
-    both = [pairs.found(Config().hamming, True, threshold)[wanted].mean() for threshold in THRESHOLDS]
-    return [f"{share:.3f}" for share in (*alone, *both)]
+        return ["-"] * len(SETTINGS)
+    return [f"{pairs.found(*setting)[wanted].mean():.3f}" for setting in SETTINGS]
 
 
 def recall_rows(language: str, documents: int) -> list[list[str]]:
@@ -180,17 +203,15 @@ def recall_rows(language: str, documents: int) -> list[list[str]]:
                 [language, str(length or "whole"), name, str(n), median, *columns(pairs, np.ones(n, bool))]
             )
         together = Pairs(*(np.concatenate(column) for column in zip(*every, strict=True)))
-        high = (together.similarity >= 0.8) & ~together.equal
-        rows.append(
-            [
-                language,
-                str(length or "whole"),
-                "**J >= 0.8, not equal**",
-                str(high.sum()),
-                "",
-                *columns(together, high),
-            ]
-        )
+        wanted = {
+            "**J >= 0.8, not equal**": (together.similarity >= 0.8) & ~together.equal,
+            "**edit similarity >= 0.9, not equal**": together.edits[:, THRESHOLDS.index((0.8, 0.9))]
+            & ~together.equal,
+        }
+        for name, which in wanted.items():
+            rows.append(
+                [language, str(length or "whole"), name, str(which.sum()), "", *columns(together, which)]
+            )
     return rows
 
 
@@ -200,10 +221,16 @@ ARTICLES = "lctt_opensource/lctt_opensource_zh_en.jsonl.gz"
 def all_pairs(texts: Sequence[str]) -> tuple[Pairs, np.ndarray, np.ndarray]:
     """Every pair within the widest bound or with a band in common: no other could be found."""
     keys = keys_of(texts, Config())
-    near = np.triu(np.bitwise_count(keys.fingerprint[:, None] ^ keys.fingerprint[None, :]) <= max(BOUNDS), 1)
-    for band in keys.bands.T:
-        near |= np.triu(band[:, None] == band[None, :], 1)
-    first, second = np.nonzero(near)
+    firsts, seconds = [], []
+    for begin in range(0, len(texts), 500):  # rows of the matrix of all pairs
+        rows = slice(begin, begin + 500)
+        near = np.bitwise_count(keys.fingerprint[rows, None] ^ keys.fingerprint[None, :]) <= max(BOUNDS)
+        for band in keys.bands.T:
+            near |= band[rows, None] == band[None, :]
+        first, second = np.nonzero(np.triu(near, begin + 1))
+        firsts.append(first + begin)
+        seconds.append(second)
+    first, second = np.concatenate(firsts), np.concatenate(seconds)
     return compare(keys, first, second), first, second
 
 
@@ -232,13 +259,23 @@ def precision_rows() -> list[list[str]]:
     for name, (texts, truth) in sets.items():
         pairs, first, second = all_pairs(texts)
         right = np.array([(int(a), int(b)) in truth for a, b in zip(first, second, strict=True)], bool)
-        for threshold in THRESHOLDS:
-            row = [name, str(threshold)]
-            for bound, minhash in (*((bound, False) for bound in BOUNDS), (Config().hamming, True)):
-                found = pairs.found(bound, minhash, threshold)
-                hits = int((found & right).sum())
-                row.append(f"{hits / max(int(found.sum()), 1):.4f} / {hits / len(truth):.4f}")
-            rows.append(row)
+        row = [name]
+        for setting in SETTINGS:
+            found = pairs.found(*setting)
+            hits = int((found & right).sum())
+            row.append(f"{hits / max(int(found.sum()), 1):.4f} / {hits / len(truth):.4f}")
+        rows.append(row)
+    return rows
+
+
+def unlabelled_rows() -> list[list[str]]:
+    """Pairs that each setting finds among real texts of 20 features and more, without those of equal text."""
+    rows = []
+    for name, path in UNLABELLED.items():
+        texts = [text for r in read_jsonl(shared(path)) if len(text := r["text"][:5000]) >= 60]
+        pairs, _, _ = all_pairs(texts)
+        counts = [str((pairs.found(*setting) & ~pairs.equal).sum()) for setting in SETTINGS]
+        rows.append([name, str(len(texts)), *counts])
     return rows
 
 
@@ -254,10 +291,10 @@ def main() -> None:
     )
     parser.add_argument("--documents", type=int, default=300, help="articles per language")
     options = parser.parse_args()
-    alone = [f"SimHash {bound}" for bound in BOUNDS]
-    heads = ["", "length", "change", "pairs", "median J", *alone, *(f"defaults at {t}" for t in THRESHOLDS)]
+    heads = ["", "length", "change", "pairs", "median J", *HEADS]
     show(heads, [row for language in ("zh", "en") for row in recall_rows(language, options.documents)])
-    show(["precision / recall", "threshold", *alone, "defaults"], precision_rows())
+    show(["precision / recall", *HEADS], precision_rows())
+    show(["pairs found", "texts", *HEADS], unlabelled_rows())
 
 
 if __name__ == "__main__":

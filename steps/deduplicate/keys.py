@@ -21,7 +21,7 @@ from steps.text.simhash import new_cache, simhash64
 from steps.text.unicode_tables import classes
 
 VERSION = (
-    2  # raised when keys change for the same settings; older indexes are then made anew from their texts
+    3  # raised when keys change for the same settings; older indexes are then made anew from their texts
 )
 SCHEMA = pa.schema(
     [

@@ -26,15 +26,19 @@ from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
 from steps.deduplicate.keys import band_keys, text_batches, verified_grams
 from steps.deduplicate.match import decision_table, put_decisions, still_here
 from steps.deduplicate.sources import all_sources, keeper_order, places, row_of, source_of
-from steps.deduplicate.verify import decide
+from steps.deduplicate.verify import Bounds, decide, likeness
+from steps.text.edit_distance import edit_units
 from steps.text.hashing import gram_sets, words
-from steps.text.minhash import BANDS, least_agreement
+from steps.text.minhash import BANDS
 from steps.text.segment import text_buffers
 from steps.text.unicode_tables import classes
 
 MAP_SHARE = (
     8  # a map task writes keys of an eighth of a partition's documents: some segments, none of them tiny
 )
+
+
+Ragged = tuple[np.ndarray, np.ndarray]  # offsets int64[n + 1] into values uint64[]
 
 
 def map_tasks(rows: Sequence[int], partition_documents: int) -> list[list[int]]:
@@ -92,7 +96,7 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     """Which documents one partition of one slot connects: those joined with another, and their group's first place."""
     files, config = Files(part.store, task["folder"]), part.config
     table = read_runs(files, task["runs"], task["slot"] * task["partitions"] + task["partition"])
-    likeness = (config.similarity, least_agreement(config.similarity))
+    bounds = likeness(config.similarity)
     compared = beyond = 0
     nodes = NODES.empty_table()
     if table is not None:
@@ -107,13 +111,13 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
                 block_bounds(choose_blocks(task["documents"], config.hamming)),
                 config.hamming,
                 sketches,
-                likeness,
+                bounds,
                 parent,
                 published,
             )
         else:
             keys = table["key"].to_numpy()
-            compared, beyond = connect_bands(keys, sketches, likeness, parent, published)
+            compared, beyond = connect_bands(keys, sketches, bounds, parent, published)
         nodes = _nodes(place, sketches.low, parent)
     part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
     return {"compared": compared, "beyond": beyond}
@@ -216,11 +220,14 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
         members["simhash"].to_numpy(),
         sketches_of(members),
         band_keys(members)[:, : BANDS if config.minhash else 0],
-        text_grams(members["text"], config),
-        hamming=config.hamming,
-        likeness=(config.similarity, least_agreement(config.similarity)),
-        max_candidates=config.max_candidates,
-        max_cluster=config.max_cluster,
+        *text_grams(members["text"], config),
+        Bounds(
+            config.hamming,
+            config.similarity,
+            config.edit_similarity,
+            config.max_candidates,
+            config.max_cluster,
+        ),
     )
     gone = np.flatnonzero(found.match >= 0)
     decisions = decision_table(
@@ -237,12 +244,16 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     return {**dict(zip(names, found.counts.tolist(), strict=True)), "removed": len(gone)}
 
 
-def text_grams(texts: pa.ChunkedArray, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets int64[n + 1], sorted n-gram hashes uint64[]) of each text, with n-grams that fit its script."""
-    offsets, grams = [np.zeros(1, np.int64)], [np.zeros(0, np.uint64)]
-    for batch in text_batches(texts):
-        tokens = words(*text_buffers(batch), classes())
-        found, hashes = gram_sets(tokens.offsets, tokens.hash, verified_grams(tokens, config))
+def text_grams(texts: pa.ChunkedArray, config: Config) -> tuple[Ragged, Ragged]:
+    """Of each text, sorted n-gram hashes, with n-grams that fit its script, and its edit units."""
+    batches = [words(*text_buffers(batch), classes()) for batch in text_batches(texts)]
+    sets = [gram_sets(tokens.offsets, tokens.hash, verified_grams(tokens, config)) for tokens in batches]
+    return _joined(sets), _joined([edit_units(tokens) for tokens in batches])
+
+
+def _joined(parts: Sequence[Ragged]) -> Ragged:
+    offsets, values = [np.zeros(1, np.int64)], [np.zeros(0, np.uint64)]
+    for found, hashes in parts:
         offsets.append(found[1:] + offsets[-1][-1])
-        grams.append(hashes)
-    return np.concatenate(offsets), np.concatenate(grams)
+        values.append(hashes)
+    return np.concatenate(offsets), np.concatenate(values)

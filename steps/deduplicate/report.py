@@ -65,7 +65,7 @@ def stage_blocks(ctx: StepContext, similarity: Distribution) -> list[Block]:
     )
     if not similarity.count:
         return [numbers]
-    mark = Mark(ctx.config.similarity, "duplicate from")
+    mark = Mark(ctx.config.similarity, "duplicate from, whatever its edits")
     panel = Panel("removed near duplicates", {"removed": similarity}, [mark])
     return [numbers, Histogram("Similarity to the document that stayed", [panel], unit="Jaccard similarity")]
 

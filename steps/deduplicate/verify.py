@@ -7,9 +7,34 @@ from typing import NamedTuple
 import numpy as np
 
 from steps.deduplicate.candidates import Sketches
+from steps.text.edit_distance import fits
 from steps.text.hashing import jaccard, popcount
 from steps.text.jit import njit
-from steps.text.minhash import alike
+from steps.text.minhash import alike, least_agreement
+
+# Jaccard similarity below which edits are not counted: bands find 72 % of pairs at it, and fewer below
+LEAST_SHARED = 0.5
+# for which sketches reject one pair in 30,000; of pairs at 0.6 they reject one in 100
+SKETCHED = 0.7
+# share of another text's length from which a text contained in it is a copy of it, and not a quotation
+SHORTEST = 0.7
+# characters or words; two texts as long as that take some 0.1 s at most
+LONGEST = 20_000
+
+
+class Bounds(NamedTuple):
+    """What makes two documents duplicates, and how many of them are looked at."""
+
+    hamming: int
+    similarity: float
+    edit_similarity: float
+    max_candidates: int
+    max_cluster: int
+
+
+def likeness(similarity: float) -> tuple[float, int]:
+    """Bounds of `alike`, Jaccard similarity and equal positions, for pairs that may be duplicates by either measure."""
+    return min(similarity, LEAST_SHARED), least_agreement(min(similarity, SKETCHED))
 
 
 class Decisions(NamedTuple):
@@ -49,18 +74,29 @@ def _candidates(i, kept, many, absorbed, cluster, fingerprint, sketches, bands, 
 
 
 @njit
+def _duplicates(i, j, grams, units, bounds, least):
+    """(whether document i may go because j stays, Jaccard similarity of their n-grams or 0 where it is too low)."""
+    similarity = jaccard(grams[0], grams[1], i, j, least)
+    if similarity >= bounds.similarity:
+        return True, similarity
+    if similarity < least:
+        return False, 0.0
+    offsets, hashes = units
+    a, b = hashes[offsets[i] : offsets[i + 1]], hashes[offsets[j] : offsets[j + 1]]
+    return fits(a, b, bounds.edit_similarity, SHORTEST, LONGEST), similarity
+
+
+@njit
 def _decide(
     group,
     published,
     fingerprints,
     sketches,
     bands,
-    gram_offsets,
     grams,
-    hamming,
+    units,
+    bounds,
     likeness,
-    most,
-    cluster,
     match,
     dist,
     sim,
@@ -69,6 +105,7 @@ def _decide(
     n = len(group)
     kept, absorbed = np.empty(n, np.int64), np.zeros(n, np.int64)
     near, far = np.empty(n, np.int64), np.empty(n, np.int64)
+    hamming, most, cluster = bounds.hamming, bounds.max_candidates, bounds.max_cluster
     many, first = 0, 0
     for i in range(n):
         if i > first and group[i] != group[i - 1]:
@@ -81,8 +118,8 @@ def _decide(
             tried = 0
             for k in np.argsort(far[:found], kind="mergesort")[:most]:
                 tried += 1
-                similarity = jaccard(gram_offsets, grams, i, near[k], likeness[0])
-                if similarity >= likeness[0]:
+                same, similarity = _duplicates(i, near[k], grams, units, bounds, likeness[0])
+                if same:
                     match[i], dist[i], sim[i] = near[k], far[k], similarity
                     break
             counts[1] += tried
@@ -104,20 +141,21 @@ def decide(
     sketches: Sketches,
     bands: np.ndarray,
     grams: tuple[np.ndarray, np.ndarray],
-    *,
-    hamming: int,
-    likeness: tuple[float, int],
-    max_candidates: int,
-    max_cluster: int,
+    units: tuple[np.ndarray, np.ndarray],
+    bounds: Bounds,
 ) -> Decisions:
     """Near duplicates among documents sorted by group and, within it, in keeper order.
 
     A document goes if a document that stays, before it in its group, has a fingerprint (uint64[n]) within ``hamming``
-    bits or a band key (``bands`` uint32[n, any]) in common, and n-gram sets (``grams``: offsets, sorted hashes) of
-    Jaccard similarity ``likeness[0]`` or more. Pairs that are not `alike` by their sketches (``likeness``: similarity,
-    agreement) are left out unread. It is compared with the nearest ``max_candidates``, by Hamming distance, then
-    keeper order; the first that passes is its match. ``published`` documents always stay. A document that took
-    ``max_cluster`` others takes no more.
+    bits or a band key (``bands`` uint32[n, any]) in common, and
+
+    - n-gram sets (``grams``: offsets, sorted hashes) of Jaccard similarity ``similarity`` or more, or
+    - n-gram sets of `LEAST_SHARED` or more, and `edit_units` (``units``) that `fits` finds to have
+      ``edit_similarity`` or more, the shorter text with the part of the longer that it fits best.
+
+    Pairs that are not `alike` by their sketches (`likeness`) are left out unread. It is compared with the nearest
+    ``max_candidates``, by Hamming distance, then keeper order; the first that passes is its match, with the Jaccard
+    similarity. ``published`` documents always stay. A document that took ``max_cluster`` others takes no more.
     """
     n = len(group)
     result = Decisions(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.zeros(4, np.int64))
@@ -127,11 +165,10 @@ def decide(
         fingerprints,
         sketches,
         bands,
-        *grams,
-        hamming,
-        likeness,
-        max_candidates,
-        max_cluster,
+        grams,
+        units,
+        bounds,
+        likeness(bounds.similarity),
         *result,
     )
     return result

@@ -57,7 +57,7 @@ def test_no_candidate_is_missed_and_nothing_else_is_removed(
     shards = [records[i::5] for i in range(5)]
     corpus = make_corpus(tmp_path, shards)
     for hamming, minhash in [*((bound, False) for bound in range(9)), (6, True)]:
-        settings = Settings(hamming, 0.7)
+        settings = Settings(hamming, 0.8)
         if hamming == 0:
             cache = [simhash(r["text"], settings) for shard in shards for r in shard]
         outcome = deduplicate(tmp_path, corpus, 2, hamming=hamming, minhash=minhash, short_characters=0)

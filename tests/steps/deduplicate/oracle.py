@@ -15,6 +15,7 @@ TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+")
 class Settings(NamedTuple):
     hamming: int
     similarity: float
+    edit_similarity: float = 0.9
     max_candidates: int = 64
     max_cluster: int = 1000
     min_features: int = 20
@@ -58,14 +59,17 @@ def near_duplicates(
     settings: Settings,
     fingerprints: list[tuple[int, int]] | None = None,
     bands: Sequence[Sequence[int]] | None = None,
+    alike: Callable[[int, int], bool] = lambda i, j: True,
 ) -> dict[int, tuple[int, int, float]]:
     """{removed: (kept match, distance, similarity)}: every document against every kept one before it.
 
-    A pair is compared if it is within the Hamming bound or has an equal number at one place of ``bands``.
+    A pair is compared if it is within the Hamming bound or has an equal number at a place of ``bands``, and ``alike``.
     """
     fingerprints = fingerprints or [simhash(text, settings) for text in texts]
     values = np.array([value for value, _ in fingerprints], np.uint64)
     keys = np.array(bands if bands is not None else np.zeros((len(texts), 0)))
+    units = [TOKEN.findall(text.lower()) for text in texts]
+    units = [list("".join(tokens)) if mostly_han(tokens) else tokens for tokens in units]
     sets = [set(map(tuple, _token_grams(text, settings.verify_gram))) for text in texts]
     kept: list[int] = []
     absorbed = dict.fromkeys(order, 0)
@@ -76,16 +80,33 @@ def near_duplicates(
         distances = np.bitwise_count(values[kept] ^ values[i])
         candidates = np.flatnonzero((distances <= settings.hamming) | (keys[kept] == keys[i]).any(axis=1))
         near = [(int(distances[at]), at, kept[at]) for at in candidates.tolist()]
-        near = [(d, at, k) for d, at, k in near if absorbed[k] < settings.max_cluster]
+        near = [(d, at, k) for d, at, k in near if absorbed[k] < settings.max_cluster and alike(i, k)]
         for distance, _, k in sorted(near)[: settings.max_candidates]:
             similarity = len(sets[i] & sets[k]) / len(sets[i] | sets[k])
-            if similarity >= settings.similarity:
+            edited = similarity >= 0.5 and edit_similarity(units[i], units[k]) >= settings.edit_similarity
+            if similarity >= settings.similarity or edited:
                 removed[i] = (k, distance, similarity)
                 absorbed[k] += 1
                 break
         else:
             kept.append(i)
     return removed
+
+
+def edit_similarity(a: Sequence[str], b: Sequence[str]) -> float:
+    """1 - edits / length of the shorter text, for the part of the longer one that it fits best; 0 where the shorter has
+    less than 7/10 of the other's length. The whole table of edit distances (Sellers 1980), one row after the other."""
+    short, long = sorted((a, b), key=len)
+    if 10 * len(short) < 7 * len(long):
+        return 0.0
+    places = np.arange(len(long) + 1)
+    words = np.array(long, object)
+    row = np.zeros(len(long) + 1, np.int64)
+    for number, word in enumerate(short, 1):
+        replaced = row[:-1] + (words != word)
+        changed = np.concatenate([[number], np.minimum(row[1:] + 1, replaced)])
+        row = np.minimum.accumulate(changed - places) + places
+    return 1 - int(row.min()) / len(short) + 1e-12
 
 
 def _token_grams(text: str, n: int) -> list[list[str]]:

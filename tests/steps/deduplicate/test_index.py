@@ -211,7 +211,8 @@ def test_against_published_dumps_too_the_result_is_that_of_all_pairs(tmp_path: P
         everything = [*before, *mine]
         texts = [r["text"] for r in everything]
         order = sorted(range(len(texts)), key=lambda i: (i >= len(before), everything[i]["doc_id"]))
-        expected = near_duplicates(texts, order, settings, bands=band_keys(texts))
+        bands, alike = band_keys(texts, settings.similarity)
+        expected = near_duplicates(texts, order, settings, bands=bands, alike=alike)
         assert not [i for i in expected if i < len(before)], "published documents stay"
         places = {(n % 2, n // 2): len(before) + n for n in range(len(mine))}
         shards = Corpus.open(corpus.artifact).shards
