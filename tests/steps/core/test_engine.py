@@ -166,7 +166,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """
     pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[ray]'")
     count = str(tmp_path_factory.mktemp("ray") / "tasks")
-    process = start(ADD_NODE, TOY_PAUSE="0.5", TOY_COUNT=count, RAY_ADDRESS="", RAY_USAGE_STATS_ENABLED="0")
+    environment = {"TOY_PAUSE": "0.5", "TOY_COUNT": count, "TOKENMILL_SCRATCH": str(Path(count).parent)}
+    process = start(ADD_NODE, RAY_ADDRESS="", RAY_USAGE_STATS_ENABLED="0", **environment)
     assert process.stdout is not None
     yield json.loads(process.stdout.readline()), process, count
     process.communicate("\n\n", timeout=60)
