@@ -122,10 +122,12 @@ _PHONE = re.compile(
     re.A,
 )
 _SSN = re.compile(r"\b(?:SSN|social security)[^\d\n]{0,20}\d{3}-\d{2}-\d{4}\b", re.I)
-# Landlines with area code (0571-88888888) and British mobiles; both only after a word for a telephone or a contact.
+# Landlines that are said to be somebody's home, and mobiles after a word for a telephone; most other landlines belong
+# to offices.
 _LANDLINE = re.compile(
-    r"(?:电话|传真|手机|联系\S{0,4}|tel\w*|phone|call|mobile|cell|text|number|whatsapp)[^\d\n]{0,24}"
-    r"(?:0\d{2,3}-\d{7,8}|(?:\+44 ?|0)7\d{3} ?\d{6}|[2-9]\d{2}[.-][2-9]\d{2}[.-]\d{4})(?!\d)",
+    r"(?:家(?:里|庭|中)?(?:的)?电话|宅电|住宅电话)[^\d\n]{0,12}0\d{2,3}-\d{7,8}(?!\d)"
+    r"|(?:tel\w*|phone|call|mobile|cell|text|number|whatsapp)[^\d\n]{0,24}"
+    r"(?:(?:\+44 ?|0)7\d{3} ?\d{6}|[2-9]\d{2}[.-][2-9]\d{2}[.-]\d{4})(?!\d)",
     re.I,
 )
 # Payment cards begin with 3 to 6 (ISO/IEC 7812); a long number that passes Luhn's check by chance is one in ten, so

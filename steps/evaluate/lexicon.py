@@ -223,8 +223,8 @@ TOXIC: tuple[tuple[str, float], ...] = (
     ),
     (
         r"\b(?:meth|mdma|ketamine|cocaine|heroin|lsd|fentanyl|oxycodone|xanax|adderall|weed"
-        r"|cannabis|marijuana|hash)\b.{0,100}\b(?:for sale|ship(?:s|ping|ped)?|bitcoin|vendor"
-        r"|telegram|no (?:prescription|doctor|questions)|stealth|vacuum[- ]sealed|overnight)\b",
+        r"|cannabis|marijuana|hash)\b.{0,100}\b(?:for sale|ships|shipping"
+        r"|no (?:prescription|doctor|questions)|stealth|vacuum[- ]sealed|overnight)\b",
         3,
     ),
     (
@@ -315,7 +315,7 @@ PROMOTION: tuple[tuple[str, float], ...] = (
         1.5,
     ),
     (
-        r"(?:他|她)们?家(?:的)?\S{0,12}(?:颜值|质量|服务|态度|味道|手艺|效果|口感)|旗舰店|专卖店|小黄车|橱窗|淘口令",
+        r"(?:他|她)们?家(?:的)?\S{0,12}(?:颜值|质量|服务|态度|味道|手艺|效果|口感)|旗舰店|小黄车|橱窗|淘口令",
         2,
     ),
     (
@@ -427,8 +427,9 @@ INSULT: tuple[tuple[str, float], ...] = (
     ),
     (r"(?:连(?:条)?狗都不如|猪狗|母猪|肥猪|蠢驴|癞蛤蟆|大粪|狗屁|放屁|屁股|你妈|他妈|爹妈)", 1),
     (
-        r"\byou(?:'re| are)? (?:such )?(?:a |an )?(?:\w+ ){0,3}(?:moron|idiot|loser|bitch|scum"
-        r"|trash|imbecile|retard|failure|clown|pig|cow|whore|hillbilly|dumbass|crybaby|snowflake"
+        r"\byou(?:(?:'re| are) (?:\w+ ){0,2}an?| (?:dumb|ignorant|stupid|worthless|filthy|fat|ugly|pathetic))"
+        r" (?:\w+ ){0,2}(?:moron|idiot|loser|bitch|scum"
+        r"|trash|imbecile|retard|clown|pig|cow|whore|hillbilly|dumbass|crybaby|snowflake"
         r"|cunt)s?\b",
         3,
     ),
