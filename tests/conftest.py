@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 KEY, SECRET = "tokenmill-test-key", "tokenmill-test-secret-8kQz"
+
+
+# A kernel's first call compiles it, and no test asserts a time. The same examples everywhere: for new ones there is
+# `make fuzz`.
+settings.register_profile("tokenmill", deadline=None, derandomize=True)
+settings.load_profile("tokenmill")
 
 
 @pytest.hookimpl(wrapper=True)

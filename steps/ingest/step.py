@@ -233,7 +233,7 @@ def form_of(item: SourceObject, form: str) -> str:
 
 STEP = Step(
     name="ingest",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(Input("source"),),

@@ -39,6 +39,7 @@ IN_FORMULA = (
     -2
 )  # of S_FORMULA, which else is where the letters of a formula begin, or -1 for the block's start
 GAP = 1  # bytes between two blocks in the text
+NO_BREAK = 0x1A0  # stands for a no-break space among bytes
 ROW_CELL_BYTES = 200  # a cell with more text is a block of its own: layout tables hold whole columns in cells
 MAX_CLIMB = 256  # open elements that an end tag may look back over: serialised pages need one
 
@@ -136,7 +137,7 @@ def end_formula(state, text):
 
 @njit
 def _entity(data, position, end):
-    """(bytes read, byte) of a reference that a serialiser writes: &amp; &lt; &gt; &quot; &nbsp;; or (1, "&")."""
+    """(bytes read, byte or NO_BREAK) of a reference that a serialiser writes; (1, "&") for what is none."""
     if position + 3 < end and data[position + 3] == 59 and data[position + 2] == 116:
         if data[position + 1] == 108:
             return 4, 60
@@ -146,10 +147,19 @@ def _entity(data, position, end):
         return 5, 38
     if position + 5 < end and data[position + 5] == 59:
         if data[position + 1] == 110 and data[position + 2] == 98:
-            return 6, 32
+            return 6, NO_BREAK
         if data[position + 1] == 113 and data[position + 2] == 117:
             return 6, 34
     return 1, 38
+
+
+@njit
+def _may_be_mojibake(text, out):
+    """Whether a no-break space here may be the byte A0 of a character: behind one that is neither ASCII nor CJK.
+
+    preprocess puts such text right, and makes an ordinary space of every other one.
+    """
+    return out > 1 and text[out - 1] >= 0x80 and not (out > 2 and 0xE3 <= text[out - 3] <= 0xEF)
 
 
 @njit
@@ -166,8 +176,14 @@ def add_text(data, position, end, state, elements, blocks, text, raw):
         if byte == 38 and not raw:
             step, byte = _entity(data, position, end)
         elif byte == 0xC2 and position + 1 < end and data[position + 1] == 0xA0:
-            step, byte = 2, 32
+            step, byte = 2, NO_BREAK
         position += step
+        if byte == NO_BREAK:
+            byte = 32
+            if state[S_OPEN] and not space and _may_be_mojibake(text, out):
+                text[out], text[out + 1] = 0xC2, 0xA0
+                out += 2
+                continue
         if is_space(byte) and not keep:
             space = 1
             continue
