@@ -2,7 +2,8 @@
 
     TOKENMILL_ROOT=… python -m benchmarks.acceptance_rounds [dump]
 
-A round is a look of the gate at the dump. What was changed before it stands in docs/acceptance/changes.yaml.
+A round is a look of the gate at the dump. What was changed before it stands in docs/acceptance/changes.yaml. Rounds
+that lie in other roots stay as they are in rounds.json.
 """
 
 from __future__ import annotations
@@ -93,9 +94,16 @@ def table(rounds: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> None:
     dump = arguments[0] if arguments else "crawl-mix-2026-11"
     changes = yaml.safe_load((DOCS / "acceptance" / "changes.yaml").read_text(encoding="utf-8"))
-    rounds = [record(gate, changes) for gate in gates(os.environ["TOKENMILL_ROOT"], dump)]
+    path = DOCS / "acceptance" / "rounds.json"
+    known = {item["round"]: item for item in json.loads(path.read_text(encoding="utf-8"))}
+    known |= {
+        item["round"]: item
+        for gate in gates(os.environ["TOKENMILL_ROOT"], dump)
+        for item in [record(gate, changes)]
+    }
+    rounds = [known[number] for number in sorted(known)]
     text = json.dumps(rounds, ensure_ascii=False, indent=1, sort_keys=True)
-    (DOCS / "acceptance" / "rounds.json").write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
     page = DOCS / "acceptance.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]

@@ -53,7 +53,8 @@ _BROKEN = re.compile(
 # text is that four characters in a row about once in 1e9 characters (derived from the byte ranges).
 # No language has runs of Latin-1 letters without an ASCII one: GB 18030 read as Latin-1. UTF-8 quotation marks and
 # accents read as code page 437, Mac Roman, code page 1251, or twice as code page 1252.
-_LATIN_RUN = re.compile(r"[\u00a1-\u00ff]{6,}|(?:[\u00a1-\u00ff]{2,4}[ ,.]?){4,}")
+# without the middle dot, which Chinese pages draw in rows
+_LATIN_RUN = re.compile(r"[\u00a1-\u00b6\u00b8-\u00ff]{6,}|(?:[\u00a1-\u00b6\u00b8-\u00ff]{2,4}[ ,.]?){4,}")
 _FOREIGN_MARK = r"[\x{a1}-\x{ff}][\x{a1}-\x{ff}]|Γ|‚Ä|вЂ|├|√|[РГ]|¬"
 _MARKS = re.compile(r"Γ[ÇåÆ][\S]|‚Ä|вЂ[\S]|├[⌐¿í¡▒¬½¼ó]|√[©®±°≠ÂÅ]|[РГ][©¶ґ№]|Ãƒ|Ã¢â|¬[†´ª©]")
 _UTF8_HAN = re.compile(rb"(?:[\xe4-\xe9][\x80-\xbf]{2}|\xef\xbc[\x80-\xbf]|\xe3\x80[\x80-\xbf]){4,}")
@@ -112,7 +113,7 @@ _ROLE = re.compile(
     re.I,
 )
 _NOT_MAIL = re.compile(
-    r"example|localhost|domain|yourname|\.(?:png|jpe?g|gif|svg|js|css|py|service|local|internal|target)$",
+    r"example|localhost|domain|yourname|\.(?:png|jpe?g|gif|svg|js|css|py|service|local|internal|target)$|^[\d.]+$",
     re.I,
 )
 _MOBILE = re.compile(r"(?<![\w./=$-])(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?![\w./-]\d|\d|\$)", re.A)

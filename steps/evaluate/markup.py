@@ -41,8 +41,9 @@ RESIDUE: tuple[tuple[str, float], ...] = (
     ),
     (r"(?:&[a-z]{3,6};\s*){2,}", 3),
     (
-        r"(?:\bonclick|\bonload|\bonmouseover|\bhref|\bsrc|\bclass|\balign|\bvalign|\bbgcolor"
-        r"|\bcolspan|\bborder|\bcellpadding)=[\"'][^\"'\n]{0,120}[\"'][^<>\n]{0,160}/?>",
+        r"(?:\bonclick|\bonload|\bonmouseover|\bhref|\bsrc|\balign|\bvalign|\bbgcolor"
+        r"|\bcolspan|\bborder|\bcellpadding)=[\"'][^\"'\n]{0,120}[\"'][^<>\n]{0,160}/?>"
+        r"|\bclass=[\"'][^\"'.\n]{0,120}[\"'][^<>\n]{0,160}/?>",  # a dot: class names of Java, in XML that is code
         1.5,
     ),
     (r"\{\"[@\w]+\":(?:\"|\{|\[|\d)[^\n]{0,80}\"\w+\":", 2.5),

@@ -133,7 +133,7 @@ class Reader:
         self._cell = mmap.mmap(cell, CELL.size)
         try:
             process = subprocess.Popen(
-                [sys.executable, *self._command, str(cell)],
+                [sys.executable, *self._command, str(cell), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,

@@ -22,20 +22,28 @@ from tests.steps.core import toy
 ROOT = Path(__file__).parents[3]
 
 
+OTHERS: set[int] = set()
+"""What other tests of this process have running, such as an S3 server."""
+
+
 @pytest.fixture
 def engine() -> Iterator[Engine]:
+    OTHERS.clear()
+    OTHERS.update(processes())
     started = Engine(2)
     yield started
     started.close(kill=True)
 
 
 def processes() -> list[int]:
-    """Living children of this process, and theirs."""
+    """Living children of this process, and theirs, without those that were there before the engine."""
     found, waiting = [], [os.getpid()]
     while waiting:
-        children = Path(f"/proc/{waiting[0]}/task/{waiting.pop(0)}/children").read_text().split()
-        found += map(int, children)
-        waiting += map(int, children)
+        pid = waiting.pop(0)
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = [child for child in map(int, listed) if child not in OTHERS]
+        found += children
+        waiting += children
     return found
 
 

@@ -59,4 +59,4 @@ documents.decode = bad_decode
 reader.records = bad_records
 
 if __name__ == "__main__":
-    reader.main(int(sys.argv[1]))
+    reader.main(int(sys.argv[1]), int(sys.argv[2]))

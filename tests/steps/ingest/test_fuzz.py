@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_no_input_harms_a_reader(tmp_path: Path, form: str) -> None:
     fates: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
     peak = 0
-    for number, data in enumerate(mutations(seeds, count)):
+    for number, data in enumerate(itertools.chain(seeds, mutations(seeds, count))):
         path.write_bytes(data)
         request = Request(str(path), form, "input", "shard", "dump", {"name": "fuzz", **SETTINGS[form]})
         rows: list[int] = []
