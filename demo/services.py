@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,21 @@ _PORTS = (
     "mlflow", "airflow", "worker_log", "trigger_log",
 )  # fmt: skip
 _AIRFLOW, _STORES = ("scheduler", "triggerer", "dag_processor", "api"), ("mlflow", "s3")
+
+
+@contextlib.contextmanager
+def _undivided() -> Iterator[None]:
+    """An interrupt counts only after the block: a process just begun could not be found and stopped yet."""
+    arrived: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: arrived.append(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 class ServiceFailed(Exception):
@@ -160,7 +176,7 @@ class Services:
             **service.environment,
             SERVICE_MARK: trace.mark,
         }
-        with log.open("ab") as out:
+        with log.open("ab") as out, _undivided():
             process = subprocess.Popen(
                 service.command,
                 env=environment,
@@ -170,7 +186,7 @@ class Services:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C on the terminal is answered by us, in order
             )
-        write_private(pids / f"{service.name}.json", json.dumps(asdict(trace.of(process))))
+            write_private(pids / f"{service.name}.json", json.dumps(asdict(trace.of(process))))
         self.started.append(service.name)
 
     def _await(self, name: str, healthy: Callable[[], bool], seconds: float) -> None:
