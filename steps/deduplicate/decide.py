@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from steps.core.artifact import Files
+from steps.core.dedup_index import INDEX
 from steps.core.document import text_bytes
 from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.config import Config
 from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
-from steps.deduplicate.index import INDEX
 from steps.deduplicate.keys import doc_id_text, settings_digest
 from steps.deduplicate.match import DECISIONS
 from steps.deduplicate.sources import Source, all_sources, row_of, source_of

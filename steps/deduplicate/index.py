@@ -11,20 +11,18 @@ most log2(dumps) + 1 are live and a dump's keys are copied log2(dumps) times.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from steps.core.artifact import Artifact
+from steps.core.dedup_index import INDEX, members
 from steps.core.manifest import FileEntry
-from steps.core.parts import open_artifact, select_inputs
+from steps.core.parts import select_inputs
 from steps.deduplicate.exchange import read_run
 
-INDEX = "dedup_index"  # kind of a shard's own keys
 MERGED = "dedup_index_merged"  # kind of a run file with keys of members' shards
 SHARDS = "dedup_index_shards"  # kind of the table of those
-HOLDS = "index_holds"  # fact: digests of the members that were taken over
 SHARDS_SCHEMA = pa.schema(
     [("member", pa.string()), ("shard_key", pa.string()), ("file", pa.string()), ("segment", pa.int64())]
 )
@@ -43,23 +41,6 @@ class KeysAt(NamedTuple):
         if self.segment is None:
             return self.artifact.read_table(self.file)
         return read_run(self.artifact, self.file.model_dump(), self.segment)
-
-
-def members(index: Artifact) -> dict[str, Artifact]:
-    """The dumps whose keys an index holds, by digest: its own, and those that it took over from its inputs."""
-    return {digest: open_artifact(ref) for digest, ref in _members(index.ref)}
-
-
-@lru_cache(maxsize=64)
-def _members(ref: str) -> tuple[tuple[str, str], ...]:
-    index = open_artifact(ref)
-    held = set(index.facts.get(HOLDS, ()))
-    found = {index.digest: index.ref}
-    for name in index.input_names():
-        if held and name.startswith("index."):
-            inner = index.input(name)
-            found.update((digest, member) for digest, member in _members(inner.ref) if digest in held)
-    return tuple(sorted(found.items()))
 
 
 def keys_of(index: Artifact) -> dict[tuple[str, str], KeysAt]:

@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from steps.core.artifact import Files
+from steps.core.dedup_index import HOLDS
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.core.step import StepContext
 from steps.deduplicate.exchange import put_runs
-from steps.deduplicate.index import HOLDS, MERGED, SHARDS, SHARDS_SCHEMA, taken_over
+from steps.deduplicate.index import MERGED, SHARDS, SHARDS_SCHEMA, taken_over
 from steps.deduplicate.keys import settings_digest
 from steps.deduplicate.near import map_tasks
 from steps.deduplicate.sources import Source, left_out

@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus, CorpusShard
+from steps.core.dedup_index import members
 from steps.core.parts import open_artifact, select_inputs
 from steps.deduplicate.config import Config
-from steps.deduplicate.index import KeysAt, keys_of, members
+from steps.deduplicate.index import KeysAt, keys_of
 from steps.deduplicate.keys import QUALITY, SCHEMA, document_keys, settings_digest
 
 ROW_BITS = np.uint64(40)

@@ -25,8 +25,8 @@ from steps.core.parts import open_artifact
 from steps.core.step import StepContext
 from steps.evaluate import metrics
 from steps.report.distribution import Distribution
+from steps.report.drift import FLOOR, LEAST, distances
 from steps.report.look import Stage
-from steps.score.drift import FLOOR, LEAST, distances
 
 REFERENCE_DOCUMENTS = (
     500  # per language: PSI is then known to about 0.02 (own simulation: 9 / 500 for equal ones)
@@ -130,7 +130,7 @@ def _reference_texts(ref: str, language: str) -> pa.Table:
 
 def compare(before: pa.Table, now: pa.Table, measures: Sequence[str]) -> list[Drift]:
     """Drift of each measure per language, of topics per language, and of the languages (language ""), where both
-    sides have documents enough (`steps.score.drift.LEAST`)."""
+    sides have documents enough (`steps.report.drift.LEAST`)."""
     found: list[Drift] = []
     if min(before.num_rows, now.num_rows) >= LEAST:
         found += _of_categories("language", "", _shares(before, "language"), _shares(now, "language"))

@@ -15,10 +15,10 @@ from steps.evaluate.drift import comparisons
 from steps.evaluate.metrics import RATES
 from steps.report.blocks import Bar, Bars, Block, Histogram, Number, Numbers, Panel, Section, Table, Text
 from steps.report.distribution import Distribution
+from steps.report.drift import reading
 from steps.report.format import share
 from steps.report.look import Stage
 from steps.report.page import stage_report
-from steps.score.drift import reading
 
 LOGARITHMIC = ("characters", "perplexity", "sentence_length")
 PLOTS = {

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from steps.core.artifact import Artifact
 from steps.core.catalog import index_dumps
+from steps.core.dedup_index import HOLDS, members
 from steps.core.errors import DataError
-from steps.deduplicate.index import HOLDS, members
 
 
 class NewIndex(NamedTuple):

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
 from steps.core.corpus import ROW, Corpus
+from steps.core.dedup_index import INDEX
 from steps.core.document import SCHEMA, text_bytes
 from steps.core.draw import count_strata, lowest_rows, sample_seed
 from steps.core.errors import VerdictRefused
@@ -21,7 +22,6 @@ from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict
 from steps.core.verification import load_sample, verify, verify_corpus
-from steps.deduplicate.index import INDEX
 from steps.publish.config import Config
 from steps.publish.index import new_index, with_index
 from steps.publish.report import report

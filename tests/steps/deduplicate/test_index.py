@@ -11,11 +11,12 @@ import pytest
 from steps.core.artifact import Artifact
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus
+from steps.core.dedup_index import HOLDS, members
 from steps.core.errors import DataError
 from steps.core.step import Outcome, run_step
 from steps.deduplicate import index as index_module
 from steps.deduplicate.config import Config
-from steps.deduplicate.index import HOLDS, MERGED, keys_of, members, taken_over
+from steps.deduplicate.index import MERGED, keys_of, taken_over
 from steps.deduplicate.keys import settings_digest
 from tests.steps.deduplicate.oracle import Settings, near_duplicates
 from tests.steps.deduplicate.test_deduplicate import (

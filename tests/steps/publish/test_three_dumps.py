@@ -13,12 +13,12 @@ from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog, index_dumps
 from steps.core.cli import main
 from steps.core.corpus import Corpus
+from steps.core.dedup_index import members
 from steps.core.errors import DataError, VerdictRefused
 from steps.core.pipeline import resolve_inputs, stage
 from steps.core.recipe import Recipe
 from steps.core.step import Outcome
 from steps.core.store import open_store
-from steps.deduplicate.index import members
 from steps.filter.config import Config as FilterConfig
 from steps.plan.command import resolve_run_inputs
 from tests.steps.documents import make_corpus

@@ -13,7 +13,7 @@ from steps.core.config import Runtime
 from steps.core.step import Outcome, run_step
 from steps.core.store import open_store
 from steps.report.distribution import Distribution
-from steps.score.drift import distances
+from steps.report.drift import distances
 from tests.steps.documents import make_corpus
 from tests.steps.language_model.corpora import records
 
