@@ -191,6 +191,26 @@ def count_sentences(data, start, end, classes):
     return characters, tokens, ends
 
 
+@njit(inline="always")
+def _ellipsis(point, dots):
+    """(dots, 1 if an ellipsis begins): a run of at least three full stops, or of any number of …"""
+    if point == 0x2E:
+        return dots + 1, 1 if dots == 2 else 0
+    if point == 0x2026:
+        return 3, 1 if dots < 3 else 0
+    return 0, 0
+
+
+@njit(inline="always")
+def _cut_off(point, stops, leaders):
+    """(stops, leaders, change of the count): exactly three full stops, or one …; a longer run is taken back."""
+    stops = stops + 1 if point == 0x2E else 0
+    leaders = leaders + 1 if point == 0x2026 else 0
+    if stops == 3 or leaders == 1:
+        return stops, leaders, 1
+    return stops, leaders, -1 if stops == 4 or leaders == 2 else 0
+
+
 @njit
 def count_spans(data, start, end, classes):
     """int32[spans, COLUMNS] of lines: start, end int64[spans] bytes, classes uint16[0x110000].
@@ -259,22 +279,11 @@ def count_spans(data, start, end, classes):
             elif point == 0x3011 and opened >= 0:
                 bracketed += characters - opened - 1
                 opened = -1
-            # runs of dots
-            if point == 0x2E:
-                dots += 1
-                row[ELLIPSES] += dots == 3
-            elif point == 0x2026:
-                row[ELLIPSES] += dots < 3
-                dots = 3
-            else:
-                dots, in_words = 0, False
-            # cut-offs: exactly three full stops, or one …; behind a letter or digit, so that {...} is none
-            stops = stops + 1 if point == 0x2E else 0
-            leaders = leaders + 1 if point == 0x2026 else 0
-            if in_words and (stops == 3 or leaders == 1):
-                row[CUT_OFFS] += 1
-            elif in_words and (stops == 4 or leaders == 2):
-                row[CUT_OFFS] -= 1
+            dots, more = _ellipsis(point, dots)
+            row[ELLIPSES] += more
+            in_words = in_words and (point == 0x2E or point == 0x2026)
+            stops, leaders, more = _cut_off(point, stops, leaders)
+            row[CUT_OFFS] += more if in_words else 0  # behind a letter or digit: {...} is none
         row[CHARACTERS], row[LETTERS], row[UPPERS], row[DIGITS] = characters, letters, upper, digits
         row[PUNCTUATIONS], row[SPECIALS], row[SPACES], row[HANS] = punctuation, special, spaces, han
         row[LONGEST_WORD], row[TOKENS], row[WORDS] = max(longest, run), singles + words, words

@@ -178,8 +178,98 @@ def _repeats(point, run, marks, after_cjk):
     return run >= 2 or marks >= 3
 
 
+@njit(inline="always")
+def _read_as_gbk(pair, need, fits):
+    """(need, fits): continuation bytes that UTF-8 still wants, and whether the GBK bytes so far are UTF-8."""
+    for shift in (8, 0):
+        byte = (pair >> shift) & 0xFF
+        if need > 0:
+            fits = fits and 0x80 <= byte < 0xC0
+            need -= 1
+        elif 0xC2 <= byte < 0xF5:
+            need = 1 if byte < 0xE0 else (2 if byte < 0xF0 else 3)
+        else:
+            fits = fits and 0 < byte < 0x80
+    return need, fits
+
+
+@njit(inline="always")
+def _begins_markup(point, kind, previous):
+    """Whether an entity or a tag may begin with the character before this one."""
+    named = kind & IS_LATIN != 0
+    if previous == 0x26:
+        return named or kind & IS_DIGIT != 0 or point == 0x23
+    return previous == 0x3C and (named or point == 0x2F or point == 0x21)
+
+
+@njit(inline="always")
+def _number(point, kind, before_kind, digits, dots):
+    """(digits, dots) of what may be a number with joiners: a telephone, a card, an address."""
+    if not kind & IS_JOINER:
+        return 0, 0
+    if kind & IS_DIGIT:
+        digits += 1
+    elif point == 0x2E and before_kind & IS_DIGIT:
+        dots = dots + 1 if digits else 1
+    return digits, dots
+
+
+@njit(inline="always")
+def _kaomoji(point, kind, previous, face, eyes, mouths):
+    """(face, eyes, mouths, found): characters since a bracket that may open a kaomoji, and what they can be."""
+    if previous == 0x28 or previous == 0xFF08:
+        face, eyes, mouths = 0, 0, 0
+        if not kind & IS_WORD or _begins_face(point):
+            face = 1
+    if not face:
+        return face, eyes, mouths, False
+    eyes += (kind & IS_EYE) != 0
+    mouths += (kind & IS_MOUTH) != 0
+    if point == 0x29 or point == 0xFF09:
+        return 0, eyes, mouths, eyes >= 2 or (mouths > 0 and face <= 6)
+    return face + 1 if face <= 12 else 0, eyes, mouths, False
+
+
+@njit(inline="always")
+def _repetition(point, kind, previous, before_kind, run, marks, after_cjk):
+    """(run, marks, after_cjk, found): the same mark again, and exclamation and question marks in any order."""
+    if not kind & IS_REPEATED:
+        return run, 0, after_cjk, False
+    if point == previous:
+        run += 1
+    else:
+        run = 1
+        if not before_kind & IS_REPEATED:
+            after_cjk = (before_kind & IS_CJK) != 0
+    if point == 0x21 or point == 0x3F or point == 0xFF01 or point == 0xFF1F:
+        marks += 1
+    else:
+        marks = 0
+    found = _repeats(point, run, marks, after_cjk or (before_kind & IS_CJK) != 0) or (
+        (previous == 0xFF0C or previous == 0x3001) and kind & IS_WIDE_MARK
+    )
+    return run, marks, after_cjk, found
+
+
+@njit(inline="always")
+def _is_narrow_mark(point):
+    """, . : ; ! ?, which Chinese text writes in full width."""
+    return point == 0x2C or point == 0x2E or point == 0x3A or point == 0x3B or point == 0x21 or point == 0x3F
+
+
+@njit(inline="always")
+def _spacing(point, kind, previous, before_kind, inside):
+    """EDGE or SPACES where a space is too many; ``inside``: a line's first character has been met."""
+    if point == 0x20:
+        edge = EDGE if before_kind & IS_WIDE_MARK else np.uint32(0)
+        return edge | (SPACES if previous == 0x20 and inside else np.uint32(0))
+    misplaced = (kind & IS_WIDE_MARK and previous == 0x20) or (not inside and kind & IS_MISPLACED)
+    return EDGE if misplaced else np.uint32(0)
+
+
 @njit
 def _scan(data, start, end, classes, gbk, flags, counts):
+    """One state per repair, all moved on by each character; numbers of a line stay in registers."""
     for line in range(len(start)):
         at, stop = start[line], end[line]
         raised = np.uint32(0)
@@ -202,8 +292,8 @@ def _scan(data, start, end, classes, gbk, flags, counts):
                 point, size = decode(data, at, stop)
             kind = classes[point]
             characters += 1
+            letters += (kind & IS_LETTER) != 0
             if kind == IS_PLAIN and before_kind == IS_PLAIN:  # most of English text
-                letters += 1
                 digits = 0
                 ends_face = point == 0x44 or (point | 0x20) == 0x7A or (point | 0x20) == 0x71
                 if ends_face and _face(before, previous, point, True):
@@ -213,35 +303,21 @@ def _scan(data, start, end, classes, gbk, flags, counts):
                 continue
             raised |= kind & DIRECT
             if size > 1:
-                letters += (kind & IS_LETTER) != 0
                 han += (kind & IS_HAN) != 0
                 kana += (kind & IS_KANA) != 0
                 hangul += (kind & IS_HANGUL) != 0
                 japanese += (kind & IS_JAPANESE) != 0
                 traditional += (kind & IS_TRADITIONAL) != 0
-                if kind & IS_HIGH:
-                    high += 1
-                    high_run += 1
-                    if high_run >= 6:  # the shortest run that is read as GBK
-                        raised |= LATIN_1
-                else:
-                    high_run = 0
-                if kind & IS_TAIL and before_kind & IS_LEAD:
+                high += (kind & IS_HIGH) != 0
+                high_run = high_run + 1 if kind & IS_HIGH else 0
+                # six: the shortest run that is read as GBK
+                if high_run >= 6 or (kind & IS_TAIL and before_kind & IS_LEAD):
                     raised |= LATIN_1
                 if gbk_fits:
                     pair = np.int32(gbk[point]) if point < 0x10000 else np.int32(0)
                     gbk_pairs += 1
-                    for shift in (8, 0):
-                        byte = (pair >> shift) & 0xFF
-                        if need > 0:
-                            gbk_fits = gbk_fits and 0x80 <= byte < 0xC0
-                            need -= 1
-                        elif 0xC2 <= byte < 0xF5:
-                            need = 1 if byte < 0xE0 else (2 if byte < 0xF0 else 3)
-                        else:
-                            gbk_fits = gbk_fits and 0 < byte < 0x80
+                    need, gbk_fits = _read_as_gbk(pair, need, gbk_fits)
             else:
-                letters += (kind & IS_LETTER) != 0
                 high_run = 0
                 gbk_fits = gbk_fits and need == 0
                 if _face(before, previous, point, (before_kind_2 & IS_WORD) != 0 and before < 0x80):
@@ -253,71 +329,24 @@ def _scan(data, start, end, classes, gbk, flags, counts):
                     last_colon = at
                     if colons >= 3:
                         raised |= COLONS
-                named = kind & IS_LATIN != 0
-                entity = previous == 0x26 and (named or kind & IS_DIGIT != 0 or point == 0x23)
-                if entity or (previous == 0x3C and (named or point == 0x2F or point == 0x21)):
+                if _begins_markup(point, kind, previous):
                     raised |= MARKUP
-            if kind & IS_JOINER:
-                if kind & IS_DIGIT:
-                    digits += 1
-                elif point == 0x2E and before_kind & IS_DIGIT:
-                    dots = dots + 1 if digits else 1
-                if digits >= 7 or (digits >= 4 and dots >= 3):
-                    raised |= NUMBER
-            else:
-                digits, dots = 0, 0
-            if previous == 0x28 or previous == 0xFF08:
-                face, eyes, mouths = 0, 0, 0
-                if not kind & IS_WORD or _begins_face(point):
-                    face = 1
-            if face:
-                eyes += (kind & IS_EYE) != 0
-                mouths += (kind & IS_MOUTH) != 0
-                if point == 0x29 or point == 0xFF09:
-                    if eyes >= 2 or (mouths and face <= 6):
-                        raised |= KAOMOJI
-                    face = 0
-                else:
-                    face = face + 1 if face <= 12 else 0
-            if kind & IS_REPEATED:
-                if point == previous:
-                    run += 1
-                else:
-                    run = 1
-                    if not before_kind & IS_REPEATED:
-                        after_cjk = (before_kind & IS_CJK) != 0
-                if point == 0x21 or point == 0x3F or point == 0xFF01 or point == 0xFF1F:
-                    marks += 1
-                else:
-                    marks = 0
-                if _repeats(point, run, marks, after_cjk or (before_kind & IS_CJK) != 0) or (
-                    (previous == 0xFF0C or previous == 0x3001) and kind & IS_WIDE_MARK
-                ):
-                    raised |= REPEAT
-            else:
-                marks = 0
+            digits, dots = _number(point, kind, before_kind, digits, dots)
+            if digits >= 7 or (digits >= 4 and dots >= 3):
+                raised |= NUMBER
+            face, eyes, mouths, found = _kaomoji(point, kind, previous, face, eyes, mouths)
+            if found:
+                raised |= KAOMOJI
+            run, marks, after_cjk, found = _repetition(
+                point, kind, previous, before_kind, run, marks, after_cjk
+            )
+            if found:
+                raised |= REPEAT
             if narrow and (kind & (IS_CJK | IS_OPENER) or point == 0x20):
                 raised |= NARROW
-            narrow = False
-            if before_kind & (IS_CJK | IS_CLOSER):
-                narrow = (
-                    point == 0x2C
-                    or point == 0x3B
-                    or point == 0x3A
-                    or point == 0x21
-                    or point == 0x3F
-                    or point == 0x2E
-                )
-            if point == 0x20:
-                if before_kind & IS_WIDE_MARK:
-                    raised |= EDGE
-                if previous == 0x20 and inside:
-                    raised |= SPACES
-            else:
-                if kind & IS_WIDE_MARK and previous == 0x20:
-                    raised |= EDGE
-                if not inside and kind & IS_MISPLACED:
-                    raised |= EDGE
+            narrow = before_kind & (IS_CJK | IS_CLOSER) != 0 and _is_narrow_mark(point)
+            raised |= _spacing(point, kind, previous, before_kind, inside)
+            if point != 0x20:
                 inside = True
                 if kind & IS_HAN:
                     spaced = spaced + 1 if previous == 0x20 and before_kind_2 & IS_HAN else 0
