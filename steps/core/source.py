@@ -128,3 +128,14 @@ def _place(item: SourceObject, locations: Mapping[str, str]) -> str:
         )
     base = locations[item.source]
     return base if base.startswith(REMOTE) else base.rstrip("/")
+
+
+def source_kinds(artifact: Artifact) -> dict[str, str]:
+    """Kind by source name, from the source listing that the corpus was made from; empty without one."""
+    current = artifact
+    while True:
+        if current.has_input("source"):
+            return {source.name: source.kind for source in SourceListing.of(current.input("source")).sources}
+        if not current.has_input("corpus"):
+            return {}
+        current = current.input("corpus")

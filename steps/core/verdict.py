@@ -241,7 +241,8 @@ def decide(
     """
     facts, policy = sample.facts, sample.facts.policy
     answers = _answers(sample, labels, policy.readers)
-    bad = {name for name, given in answers.items() if is_bad(given)}
+    named = _defective(sample, answers)
+    bad = set(named)
     found = {name for name, given in answers.items() if is_found(given)}
     seen = _seen(sample, answers)
     read = {d.sample_id for d in seen} & set(answers)
@@ -261,8 +262,7 @@ def decide(
     unread = sum(d.sample_id not in read for d in sample.drawn)
     strata = _stratum_verdicts(sample, bad, read, sensitivity, alpha) if alpha > 0 else {}
     status, reasons = _status(facts, x, n, bound, unread, strata, veto, m)
-    real_bad = [d for d in sample.drawn if d.defect is None and d.sample_id in bad]
-    named = {name: _defects_of(answers[name]) for name in bad}
+    real_bad = [d for d in sample.drawn if d.sample_id in bad]
     defects = Counter(defect for d in real_bad for defect in named[d.sample_id])
     missed = Counter(d.defect for d in seeds if d.sample_id not in found)
     need = Need()
@@ -298,6 +298,22 @@ def decide(
         examples=_examples(real_bad, named),
         need=need,
     )
+
+
+def defective_documents(sample: Sample, labels: Sequence[Label]) -> dict[str, tuple[str, ...]]:
+    """Defect classes by sample id of the documents, no seeded ones, that the verdict counts as defective.
+
+    Raises DataError for labels that belong to other documents.
+    """
+    return _defective(sample, _answers(sample, labels, sample.facts.policy.readers))
+
+
+def _defective(sample: Sample, answers: Mapping[str, Sequence[Label]]) -> dict[str, tuple[str, ...]]:
+    return {
+        d.sample_id: _defects_of(answers[d.sample_id])
+        for d in sample.drawn
+        if d.defect is None and d.sample_id in answers and is_bad(answers[d.sample_id])
+    }
 
 
 def _defects_of(labels: Sequence[Label]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from steps.core.counts import Tally
 from steps.core.errors import StorageFullError, UsageError
 from steps.core.inspection import find_artifact
 from steps.core.progress import human_bytes
+from steps.core.source import source_kinds
 from steps.filter.check import find_rules, with_bounds, with_rules_of
 from steps.filter.config import Config, Rule
 from steps.filter.cost import cost_section
@@ -26,7 +27,7 @@ from steps.filter.page import (
     signal_sections,
     threshold_sections,
 )
-from steps.filter.stored import KIND, bound, conditions, judge_stored, source_kinds
+from steps.filter.stored import KIND, bound, conditions, judge_stored
 from steps.filter.trial import MOVES, Trial, try_rules
 from steps.report.blocks import Number, Numbers, Sample, SampleGroup, Samples, Section, Table, Tone
 from steps.report.format import plain, share

@@ -11,6 +11,7 @@ import numpy as np
 from steps.core.corpus import CorpusShard
 from steps.core.counts import Counts
 from steps.core.progress import human_bytes
+from steps.core.source import source_kinds
 from steps.core.step import StepContext
 from steps.filter.config import Config, Rule
 from steps.filter.names import DOCUMENT
@@ -21,7 +22,6 @@ from steps.filter.stored import (
     conditions,
     from_signals,
     judge_stored,
-    source_kinds,
     threshold,
 )
 from steps.report.blocks import (

@@ -13,6 +13,7 @@ from steps.core.corpus import ROW, Corpus, CorpusShard
 from steps.core.document import text_bytes
 from steps.core.errors import DataError, StepError
 from steps.core.parts import PartResult
+from steps.core.source import source_kinds
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.filter.classifiers import add_classifiers, load
 from steps.filter.config import Config
@@ -30,7 +31,6 @@ from steps.filter.rules import (
     rebuild,
 )
 from steps.filter.signals import Measured, compile_words, measure, set_endings
-from steps.filter.stored import source_kinds
 from steps.filter.urls import listed, load_lists, word_score
 
 BATCH_BYTES = 8 << 20  # text measured at once; tokens and signals take about 25 times that

@@ -11,7 +11,6 @@ import pyarrow as pa
 from steps.core.artifact import Artifact, Files
 from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
-from steps.core.source import SourceListing
 from steps.filter.config import Config, Rule
 from steps.filter.names import EDITED
 from steps.filter.rules import applicable, outside
@@ -76,17 +75,6 @@ def _judge(table: pa.Table, rules: Sequence[Rule], kinds: Mapping[str, str]) -> 
         if from_signals(rule):
             fired[i] = meant[i] & outside(rule, signals)
     return fired, meant
-
-
-def source_kinds(artifact: Artifact) -> dict[str, str]:
-    """Kind by source name, from the source listing that the corpus was made from; empty without one."""
-    current = artifact
-    while True:
-        if current.has_input("source"):
-            return {source.name: source.kind for source in SourceListing.of(current.input("source")).sources}
-        if not current.has_input("corpus"):
-            return {}
-        current = current.input("corpus")
 
 
 class Change(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 
 from steps.core.artifact import Artifact
 from steps.core.counts import Tally
+from steps.core.source import source_kinds
 from steps.filter.config import Config, Rule
 from steps.filter.rules import first_rule
 from steps.filter.stored import (
@@ -21,7 +22,6 @@ from steps.filter.stored import (
     compare_rules,
     from_signals,
     judge_stored,
-    source_kinds,
     stored_signals,
 )
 from steps.report.blocks import Sample

@@ -1,104 +1,102 @@
-"""Why a verdict is what it is: worst classes, examples, and the stored signals that set the bad documents apart."""
+"""Why a verdict is what it is: worst classes, examples, and the bounds that would have removed the documents."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from steps.core import statistics
 from steps.core.artifact import Artifact
-from steps.core.corpus import Corpus
 from steps.core.errors import DataError
-from steps.core.verdict import Verdict, arithmetic
+from steps.core.verdict import Example, Verdict, arithmetic, defective_documents
+from steps.core.verification import load_labels, load_sample
+from steps.gate.remedies import Remedy, remedies
 
 EXCERPT = 240
-SIGNALS_SHOWN = 5
 RATES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # of the limit: true rates whose chance to pass is told
 
 
-def explain(verdict: Verdict, sample: Artifact, corpus: Artifact | None) -> list[dict[str, Any]]:
-    """Per defect class, worst first: how many, examples with the place of the finding, nearest stored signals."""
-    columns = ["sample_id", "doc_id", "stratum", "shard", "row", "text"]
+@dataclass(frozen=True)
+class Found:
+    """A defective document: its text around the finding, and the bounds nearest to removing it."""
+
+    example: Example
+    excerpt: str
+    nearest: Sequence[Remedy]
+
+
+@dataclass(frozen=True)
+class DefectClass:
+    """One class of defects, with what would have removed its documents; see `Remedies`."""
+
+    defect: str
+    documents: int
+    examples: Sequence[Found]
+    moves: Sequence[Remedy]
+    ideas: Sequence[Remedy]
+    cut: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Classes, worst first, and the filter artifact as commands take it ("" if there is none)."""
+
+    classes: Sequence[DefectClass]
+    filter: str = ""
+
+
+def explain(verdict: Verdict, sample: Artifact, labels: Artifact, corpus: Artifact) -> Explanation:
+    """Per defect class, worst first: how many, examples with the place of the finding, ranked remedies."""
+    columns = ["sample_id", "shard", "row", "text"]
     table = sample.read_table(sample.file("sample.parquet"), columns)
     rows = {row["sample_id"]: row for row in table.to_pylist()}
     spans = {
         row["sample_id"]: (row["start"] or 0)
         for row in sample.read_table(sample.file("automatic.parquet"), ["sample_id", "start"]).to_pylist()
     }
-    values = signal_values(sample, corpus) if corpus is not None and verdict.defective else None
-    classes = []
-    for defect, documents in verdict.defects.items():
-        shown = [e for e in verdict.examples if defect in e.defects]
-        examples = []
-        for example in shown:
-            row = rows[example.sample_id]
-            start = max(0, spans[example.sample_id] - 40)
-            examples.append({**example.model_dump(), "excerpt": row["text"][start : start + EXCERPT]})
-        addresses = {(rows[e.sample_id]["shard"], rows[e.sample_id]["row"]) for e in shown}
-        signals = nearest_signals(values, addresses) if values is not None else []
-        classes.append({"defect": defect, "documents": documents, "examples": examples, "signals": signals})
-    return classes
+    defective = defective_documents(load_sample(sample), load_labels(labels))
+    addresses = {name: (rows[name]["shard"], rows[name]["row"]) for name in defective}
+    found = remedies(corpus, {addresses[name]: classes for name, classes in defective.items()})
+
+    def shown(example: Example) -> Found:
+        start = max(0, spans[example.sample_id] - 40)
+        excerpt = rows[example.sample_id]["text"][start : start + EXCERPT]
+        return Found(example, excerpt, found.nearest.get(addresses[example.sample_id], ()))
+
+    classes = [
+        DefectClass(
+            defect,
+            documents,
+            [shown(example) for example in verdict.examples if defect in example.defects],
+            found.moves.get(defect, ()),
+            found.ideas.get(defect, ()),
+            found.cut.get(defect, {}),
+        )
+        for defect, documents in verdict.defects.items()
+    ]
+    return Explanation(classes, found.filter)
 
 
-def signal_values(sample: Artifact, corpus: Artifact) -> pa.Table | None:
-    """The stored numeric signals of the sampled rows, with their (shard, row); None where there are none."""
-    opened = Corpus.open(corpus)
-    if not opened.signal_names:
-        return None
-    columns = ["shard", "row"]
-    table = sample.read_table(sample.file("sample.parquet"), columns)
-    wanted: dict[str, set[int]] = {}
-    for row in table.to_pylist():
-        wanted.setdefault(row["shard"], set()).add(row["row"])
-    parts = []
-    for shard in opened.shards:
-        numbers = sorted(wanted.get(shard.sha256, ()))
-        if numbers:
-            signals = shard.signals().take(pa.array(numbers))
-            signals = signals.append_column("shard", pa.array([shard.sha256] * len(numbers), pa.string()))
-            parts.append(signals.append_column("row", pa.array(numbers, pa.int64())))
-    return pa.concat_tables(parts, promote_options="permissive") if parts else None
+def change(remedy: Remedy) -> str:
+    """The change as a person makes it: ``d01_min_length_v1: characters min 50 → 81``; a signal without a rule alone."""
+    bound, signal = remedy.bound, remedy.bound.signal.removeprefix("rule_")
+    side = "max" if bound.above else "min"
+    if bound.at is None:
+        return f"{signal} {side} {remedy.at:g}"
+    language = (
+        "" if bound.language == "any" or bound.setting.endswith(bound.language) else f" ({bound.language})"
+    )
+    return f"{bound.setting}{language}: {signal} {side} {bound.at:g} → {remedy.at:g}"
 
 
-def nearest_signals(values: pa.Table, bad: set[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Signals whose bound would catch at least half of the bad documents at the least cost in good ones.
-
-    For each signal and direction the bound is the median of the bad documents; the five that take the fewest of the
-    others, below 5 %, are returned. They are hints for the next round, not rules.
-    """
-    addresses = zip(values["shard"].to_pylist(), values["row"].to_pylist(), strict=True)
-    is_bad = np.array([address in bad for address in addresses])
-    if not is_bad.any() or is_bad.all():
-        return []
-    found = []
-    for name in values.column_names:
-        column = values[name]
-        if name == "row" or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-            continue
-        numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
-        with_value = is_bad & np.isfinite(numbers)
-        if not with_value.any():
-            continue
-        bound = float(np.quantile(numbers[with_value], 0.5, method="lower"))
-        for direction, caught in ((">=", numbers >= bound), ("<=", numbers <= bound)):
-            good_share = float(caught[~is_bad].mean())
-            if good_share < 0.05:
-                found.append(
-                    {
-                        "signal": name,
-                        "direction": direction,
-                        "bound": round(bound, 6),
-                        "caught": int(caught[is_bad].sum()),
-                        "of": int(is_bad.sum()),
-                        "good_share": good_share,
-                    }
-                )
-    found.sort(key=lambda item: (item["good_share"], -item["caught"], item["signal"]))
-    return found[:SIGNALS_SHOWN]
+def trial(explanation: Explanation, remedies: Sequence[Remedy]) -> str:
+    """The command that shows what the first of ``remedies`` that is a rule would do; "" if none is."""
+    rule = next((r for r in remedies if not r.bound.setting.startswith("score.")), None)
+    if rule is None or not explanation.filter:
+        return ""
+    side = "max" if rule.bound.above else "min"
+    return f"tokenmill rules try {explanation.filter} --set {rule.bound.setting}.{side}={rule.at:g}"
 
 
 def operating_characteristic(verdict: Verdict) -> list[tuple[float, float]]:
@@ -126,7 +124,7 @@ def operating_characteristic(verdict: Verdict) -> list[tuple[float, float]]:
     ]
 
 
-def as_text(verdict: Verdict, classes: list[dict[str, Any]]) -> str:
+def as_text(verdict: Verdict, explanation: Explanation) -> str:
     """The explanation for a terminal."""
     lines = [f"verdict: {verdict.status}", *(f"  {reason}" for reason in verdict.reasons)]
     lines.append(
@@ -139,22 +137,43 @@ def as_text(verdict: Verdict, classes: list[dict[str, Any]]) -> str:
     )
     chances = ", ".join(f"{rate:.4%}: {chance:.1%}" for rate, chance in operating_characteristic(verdict))
     lines.append(f"  chance to pass by true defect rate: {chances or 'none, whatever is found'}")
-    for item in classes:
-        lines.append(f"{item['defect']}: {item['documents']} documents")
-        for signal in item["signals"]:
-            lines.append(
-                f"  signal {signal['signal']} {signal['direction']} {signal['bound']} would have caught "
-                f"{signal['caught']} of {signal['of']}, and {signal['good_share']:.2%} of the good ones"
-            )
-        for example in item["examples"]:
-            excerpt = " ".join(example["excerpt"].split())
+    for item in explanation.classes:
+        lines += ["", f"{item.defect}: {item.documents} documents", *_remedy_lines(item, explanation)]
+        for found in item.examples:
+            excerpt = " ".join(found.excerpt.split())
             printable = "".join(c if c.isprintable() else "\ufffd" for c in excerpt)
-            lines.append(f"  {example['doc_id']} ({example['stratum']}): {printable[:160]}")
+            lines.append(f"  {found.example.doc_id} ({found.example.stratum}): {printable[:160]}")
+            lines += [f"    {change(r)} takes it, and {r.others:,} others" for r in found.nearest]
     return "\n".join(lines)
+
+
+def _remedy_lines(item: DefectClass, explanation: Explanation) -> list[str]:
+    lines = []
+    groups = (
+        ("bounds that would have removed them:", item.moves),
+        ("signals that no bound stands on:", item.ideas),
+    )
+    for title, found in groups:
+        if found:
+            lines.append(f"  {title}")
+        lines += [
+            f"    {change(r)} takes {len(r.caught)} of {item.documents}, and {r.others:,} others ({r.share:.2%})"
+            for r in found
+        ]
+    if command := trial(explanation, item.moves):
+        lines.append(f"    see what goes: {command}")
+    if not item.moves:
+        lines.append("  no bound of score or filter comes near them at a bearable price")
+    if item.cut:
+        rules = ", ".join(f"{rule} ({count})" for rule, count in item.cut.items())
+        lines.append(f"  filter had cut from them by {rules}")
+    return lines
 
 
 def explain_artifact(gate: Artifact, verdict: Verdict) -> str:
     """The explanation of a committed verdict. Raises DataError if its inputs cannot be read."""
     if not gate.has_input("sample"):
         raise DataError(f"{gate.reference.uri} is not a verdict")
-    return as_text(verdict, explain(verdict, gate.input("sample"), gate.input("corpus")))
+    return as_text(
+        verdict, explain(verdict, gate.input("sample"), gate.input("labels"), gate.input("corpus"))
+    )

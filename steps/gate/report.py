@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from steps.core.verdict import Verdict
-from steps.gate.explain import operating_characteristic
+from steps.gate.explain import DefectClass, Explanation, change, operating_characteristic, trial
+from steps.gate.remedies import Remedy
 from steps.report.blocks import (
     Bar,
     Bars,
@@ -26,11 +26,11 @@ from steps.report.render import Page, render
 _TONES: dict[str, Tone] = {"pass": "kept", "fail": "quarantined", "need_more": "removed"}
 
 
-def page(verdict: Verdict, classes: Sequence[Mapping[str, Any]]) -> bytes:
-    """The verdict and its explanation (`explain.explain`) as a page for people; crawled text in it is escaped."""
+def page(verdict: Verdict, explanation: Explanation) -> bytes:
+    """The verdict and why it is so, for people; crawled text in it is escaped."""
     sections = [Section("Verdict", verdict_blocks(verdict)), Section("Strata", [strata(verdict)])]
-    sections += [defect_section(item) for item in classes]
-    if not classes:
+    sections += [defect_section(item, explanation) for item in explanation.classes]
+    if not explanation.classes:
         sections.append(Section("Defects", [], note="Readers found none in the documents that count."))
     missed: list[list[Cell]] = [
         [name, count] for name, count in sorted(verdict.seeded_missed.items()) if count
@@ -104,23 +104,40 @@ def strata(verdict: Verdict) -> Table:
     return Table("", ["source · language", "documents", "read", "defective", "upper bound"], rows)
 
 
-def defect_section(item: Mapping[str, Any]) -> Section:
-    """One class of defects: examples, and the stored signals that set its documents apart."""
-    hints: list[list[Cell]] = [
-        [
-            f"{s['signal']} {s['direction']} {s['bound']}",
-            f"{s['caught']} of {s['of']}",
-            f"{s['good_share']:.2%}",
-        ]
-        for s in item["signals"]
-    ]
+def defect_section(item: DefectClass, explanation: Explanation) -> Section:
+    """One class of defects: examples, and the bounds that would have removed its documents."""
     samples = [
-        Sample(e["excerpt"], f"{e['stratum'].replace('|', ' · ')} · {e['doc_id']}") for e in item["examples"]
+        Sample(
+            found.excerpt,
+            " · ".join(
+                [found.example.stratum.replace("|", " · "), found.example.doc_id]
+                + [f"{change(r)} takes it, and {r.others:,} others" for r in found.nearest[:1]]
+            ),
+        )
+        for found in item.examples
     ]
     blocks: list[Block] = [Samples("", [SampleGroup("", samples, "quarantined")])]
-    if hints:
-        note = "A bound there would have caught these; hints for the next round, not rules."
-        blocks.append(
-            Table("Signals that set them apart", ["bound", "defective caught", "good ones lost"], hints, note)
+    if item.moves:
+        command = trial(explanation, item.moves)
+        note = (
+            "Bounds of score and filter at a place where they take these documents, from stored signals; cheapest "
+            "first. Others are counted in the whole corpus." + (f" To see them: {command}" if command else "")
         )
-    return Section(f"{item['defect']}: {item['documents']:,}", blocks)
+        blocks.append(_changes("What would have removed them", item, item.moves, note))
+    if item.ideas:
+        note = (
+            "Stored signals that no bound stands on yet. A few documents are extreme in something by chance."
+        )
+        blocks.append(_changes("What else sets them apart", item, item.ideas, note))
+    if item.cut:
+        rows: list[list[Cell]] = [[rule, count] for rule, count in item.cut.items()]
+        blocks.append(Table("What filter had cut from them", ["rule", "documents"], rows))
+    return Section(f"{item.defect}: {item.documents:,}", blocks)
+
+
+def _changes(title: str, item: DefectClass, remedies: Sequence[Remedy], note: str) -> Table:
+    rows: list[list[Cell]] = [
+        [change(r), f"{len(r.caught):,} of {item.documents:,}", f"{r.others:,} ({r.share:.2%})"]
+        for r in remedies
+    ]
+    return Table(title, ["bound", "defective taken", "others taken"], rows, note)

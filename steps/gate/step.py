@@ -90,7 +90,7 @@ def write_verdict(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     key = signing_key()
     if key:
         part.put_bytes(SIGNATURE_FILE, sign_verdict(verdict, key).encode(), "signature")
-    explanation = explain(verdict, sample, part.inputs["corpus"])
+    explanation = explain(verdict, sample, labels, part.inputs["corpus"])
     part.put_view("report.html", page(verdict, explanation))
     return facts_of(verdict)
 

@@ -75,7 +75,7 @@ def test_one_defect_blocks_and_is_explained(
     assert main(["gate", "explain", line.gate.ref, "--root", f"file://{root}"]) == 0
     told = capsys.readouterr().out
     assert "私信我拿链接" in told
-    assert "signal perplexity >= 900" in told
+    assert "perplexity max 899 takes 1 of 1, and 0 others (0.00%)" in told
     page = line.gate.artifact.read_bytes(line.gate.artifact.manifest.views[0]).decode()
     assert "私信我拿链接" in page and "<script" not in page
 
