@@ -15,6 +15,7 @@ from pathlib import Path
 
 DONE, STOP, PROGRESS = "DONE", "STOP", "progress.jsonl"
 STOPPED, DIVERGED = 90, 91
+RANK = [sys.executable, "-m", "steps.train.rank"]
 _PR_SET_PDEATHSIG = 1
 
 
@@ -53,7 +54,7 @@ class Gang:
     def _start(self, spec: Path, rank: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.logs / f"rank-{rank}.log").open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "steps.train.rank", str(spec)],
+                [*RANK, str(spec)],
                 env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
                 cwd=Path(__file__).resolve().parents[2],
                 stdin=subprocess.DEVNULL,

@@ -18,6 +18,7 @@ from steps.train.gang import DIVERGED, DONE, PROGRESS, STOP, Gang
 from steps.train.prepare import CHECKPOINT, check_chain, write_spec
 
 GRACE_SECONDS = 25.0  # to finish an optimizer step and save, below the 30 s of most schedulers
+FINAL = "final"
 KINDS = {"model": "weights", "state": "state", "record": "record", "probe": "probe"}
 
 
@@ -28,9 +29,9 @@ def run(ctx: StepContext) -> None:
     verify_training(tokens)
     check_chain(tokens, model, previous, config.stage)
     out = ctx.scratch / "out"
-    if read_marker(ctx.store, ctx.folder, "final", 0, {}) is None:
+    if read_marker(ctx.store, ctx.folder, FINAL, 0, {}) is None:
         train(ctx, out)
-    record = ctx.part("final", partial(upload_final, out / "final")).result
+    record = ctx.part(FINAL, partial(upload_final, out / "final")).result
     for name, value in summary(config, record).items():
         ctx.set(name, value)
     for entry in record["train"]:
@@ -60,9 +61,11 @@ def train(ctx: StepContext, out: Path) -> None:
         ctx.log.info("train: asked to stop; saving a checkpoint")
         (out / STOP).touch()
         end = time.monotonic() + GRACE_SECONDS
-        while gang.poll() is None and time.monotonic() < end:
+        while (code := gang.poll()) is None and time.monotonic() < end:
             gang.wait(0.2)
         commit_checkpoints(ctx, out)
+        if code == 0:  # they were through before they saw the request
+            ctx.part(FINAL, partial(upload_final, out / "final"))
         raise
     finally:
         gang.kill()

@@ -14,18 +14,21 @@ from typing import Any
 import pytest
 
 from steps.core.errors import ConfigError, DataError, VerdictRefused
+from steps.train.gang import STOP
 from tests.steps.training import approve_all, make_mix, make_model, make_pack, make_train
 
 pytestmark = pytest.mark.slow
 CONFIG = {"steps": 6, "layout": {"data": 2}, "micro_batch": 1, "checkpoint_every": 2, "evaluate_every": 3}
 
-# A step process of its own, to be killed: what its arguments name, with a stand-in for the verdict.
+# A step process of its own, to be killed: what its arguments name, with a stand-in for the verdict, and with ranks
+# that wait before the step that the test names.
 PROGRAM = """
-import sys, json, logging, steps.train.step
+import sys, json, logging, steps.train.gang, steps.train.step
 from steps.core.step import run_step
 logging.basicConfig(level=logging.INFO)
 steps.train.step.verify_training = lambda artifact: None
-root, inputs, config = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+root, inputs, config, held = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
+steps.train.gang.RANK = [sys.executable, held]
 print(run_step("train", config=config, inputs=inputs, root=root).digest)
 """
 
@@ -41,80 +44,107 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return root, mix, model, tokens
 
 
-def start(root: Path, packed: Any, scratch: Path) -> subprocess.Popen[str]:
-    _, _, model, tokens = packed
-    config = {"batch_windows": 8, "learning_rate": 2e-3, "final_learning_rate": 1e-4} | CONFIG
-    inputs = json.dumps({"tokens": tokens.ref, "model": model.ref})
-    scratch.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, f"file://{root}", inputs, json.dumps(config)],
-        env=os.environ | {"TOKENMILL_SCRATCH": str(scratch), "TOKENMILL_WORKERS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Run:
+    """One attempt at the train step in a process of its own, whose ranks wait before optimizer step ``hold``."""
+
+    def __init__(self, root: Path, packed: Any, scratch: Path, hold: int | None = None) -> None:
+        _, _, model, tokens = packed
+        config = {"batch_windows": 8, "learning_rate": 2e-3, "final_learning_rate": 1e-4} | CONFIG
+        inputs = json.dumps({"tokens": tokens.ref, "model": model.ref})
+        scratch.mkdir()
+        self.root, self.scratch, self.gate = root, scratch, scratch / "gate"
+        if hold is not None:
+            self.gate.write_text(str(hold))
+        arguments = [
+            f"file://{root}",
+            inputs,
+            json.dumps(config),
+            str(Path(__file__).with_name("held_rank.py")),
+        ]
+        environment = {"TOKENMILL_SCRATCH": scratch, "TOKENMILL_WORKERS": "1", "HELD_RANK_GATE": self.gate}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            env=os.environ | {name: str(value) for name, value in environment.items()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, condition: Any, seconds: float = 240) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < end, "nothing happened"
+            time.sleep(0.02)
+
+    def held(self) -> bool:
+        """Whether both ranks wait at the gate."""
+        return len(list(self.scratch.glob("gate.*"))) == 2
+
+    def stop(self) -> tuple[str, int]:
+        """Ask the waiting run to stop, as a scheduler does that signals the whole group; let it go on once it knows."""
+        self.wait_for(self.held)
+        for pid in ranks_alive(self.scratch):
+            os.kill(pid, signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
+        self.wait_for(lambda: list(self.scratch.glob(f"*/out/{STOP}")))
+        self.gate.unlink()
+        _, log = self.process.communicate(timeout=120)
+        return log, self.process.returncode
+
+    def finish(self) -> tuple[str, str]:
+        """(content digest, log) of a run that ends well."""
+        out, log = self.process.communicate(timeout=400)
+        assert self.process.returncode == 0, log
+        return out, log
 
 
 def markers(root: Path) -> list[str]:
-    return sorted(path.name for path in root.glob("train/*/parts/checkpoint_*"))
-
-
-def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
+    """The parts that an unfinished run left: checkpoints, and the final state."""
+    assert not list(root.glob("train/*/manifest.json"))
+    return sorted(path.name.partition("-")[0] for path in root.glob("train/*/parts/*.json"))
 
 
 def ranks_alive(scratch: Path) -> list[int]:
-    """Processes whose command line names a spec file in ``scratch``."""
+    """Rank processes whose command line names a spec file in ``scratch``."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"steps.train.rank" in words and any(str(scratch).encode() in word for word in words):
+        if any(str(scratch).encode() in word and word.endswith(b"spec.json") for word in words):
             found.append(int(path.parent.name))
     return found
 
 
 @pytest.mark.timeout(900)
-def test_a_run_killed_at_a_checkpoint_and_one_asked_to_stop_end_as_an_undisturbed_one(
-    packed: Any, tmp_path: Path
-) -> None:
-    whole = start(tmp_path / "whole", packed, tmp_path / "scratch-whole")
-    digest, log = whole.communicate(timeout=400)
-    assert whole.returncode == 0, log
+def test_a_run_killed_and_twice_asked_to_stop_ends_as_an_undisturbed_one(packed: Any, tmp_path: Path) -> None:
+    digest, _ = Run(tmp_path / "whole", packed, tmp_path / "scratch-whole").finish()
+    root = tmp_path / "disturbed"
 
-    root, scratch = tmp_path / "killed", tmp_path / "scratch-killed"
-    killed = start(root, packed, scratch)
-    wait_for(lambda: markers(root), killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed = Run(root, packed, tmp_path / "scratch-killed", hold=3)
+    killed.wait_for(lambda: killed.held() and markers(root))
+    killed.process.send_signal(signal.SIGKILL)
+    killed.process.communicate()
     end = time.monotonic() + 10
-    while ranks_alive(scratch) and time.monotonic() < end:
+    while ranks_alive(killed.scratch) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not ranks_alive(scratch), "ranks outlived their step"
-    assert not list(root.glob("train/*/manifest.json"))
+    assert not ranks_alive(killed.scratch), "ranks outlived their step"
+    assert markers(root) == ["checkpoint_00000002"]
 
-    scratch = tmp_path / "scratch-stopped"
-    again = start(root, packed, scratch)
-    # Asked to stop as soon as the ranks train: a checkpoint is saved wherever they are.
-    before = markers(root)
-    wait_for(lambda: list(scratch.glob("*/out/progress.jsonl")), again)
-    for pid in ranks_alive(scratch):
-        os.kill(pid, signal.SIGTERM)  # as a scheduler does that signals the whole group
-    again.send_signal(signal.SIGTERM)
-    _, log = again.communicate(timeout=120)
-    assert again.returncode == 128 + signal.SIGTERM and "going on from the checkpoint of step" in log
-    assert len(markers(root)) > len(before) and not list(root.glob("train/*/manifest.json"))
+    # in step 4, before which nothing is saved but step 2
+    log, code = Run(root, packed, tmp_path / "scratch-stopped", hold=3).stop()
+    assert code == 128 + signal.SIGTERM and "going on from the checkpoint of step 2" in log
+    assert markers(root) == ["checkpoint_00000002", "checkpoint_00000004"]
 
-    last = start(root, packed, scratch)
-    out, log = last.communicate(timeout=400)
-    assert last.returncode == 0, log
-    assert out == digest and "going on from the checkpoint of step" in log
+    # in its last step: what the ranks finish before they see the request is kept
+    log, code = Run(root, packed, tmp_path / "scratch-last", hold=5).stop()
+    assert code == 128 + signal.SIGTERM and "going on from the checkpoint of step 4" in log
+    assert markers(root) == ["checkpoint_00000002", "checkpoint_00000004", "final"]
+
+    found, log = Run(root, packed, tmp_path / "scratch-again").finish()
+    assert found == digest and "steps on" not in log  # no rank was started
 
 
 @pytest.mark.timeout(600)
