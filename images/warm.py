@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+from steps.mix.overlap import build_index, find_items
 from steps.pack.fit import whole
 
 TEXTS = Path(__file__).resolve().parents[1] / "demo" / "texts"
@@ -70,7 +72,9 @@ def run_recipe(dag: str, texts: Path, folder: Path) -> None:
 
 
 def warm_training() -> None:
-    """Packs three documents."""
+    """Looks for an item in a text and packs three documents."""
+    item = pa.chunked_array([["one two three four 五六七八九"]])
+    find_items(item, build_index(item, 8, 100), 8, 0.5)
     whole(np.array([3, 2, 1]), np.arange(3), 4, 3)
     print("warm: training", flush=True)
 

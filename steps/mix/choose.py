@@ -1,16 +1,30 @@
-"""Which rows are held out, which each stage takes, and in which order. Arrays in, arrays out."""
+"""Which rows are held out, which each stage takes, and in which order. Arrays in, arrays out.
+
+Tokens are known only when pack has encoded the documents. A data set that is asked for in tokens, and every replay,
+is therefore planned with documents to spare, in the order in which they are to be taken (`rank`), and with a quota:
+pack takes documents of it until the quota is met to the token.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from steps.mix.config import Amount, Config
+from steps.mix.config import Amount, Config, WebSet
 from steps.mix.keys import derive
 
 STAGES = (1, 2, 3)
 REPLAY_SALT, ORDER_SALT = 100, 200
+NO_QUOTA = -1
+# What is planned for a quota. LLaMA's tokenizers need at most 4.7 bytes per token over many documents (English web
+# text with LLaMA 3's 128,256 pieces; Ziya2 Table 2 gives 2.5 for code to 3.6), and one document more or less is noise.
+MOST_BYTES_PER_TOKEN = 8
+# Documents of a quota that surely fit into it: what later stages replay has been trained on.
+LEAST_BYTES_PER_TOKEN = 2
+# Between the bytes per token of any two data sets there is less than this (2.5 to 4.7, see above).
+REPLAY_RESERVE = 3
 
 
 @dataclass
@@ -27,57 +41,92 @@ class Rows:
 
 
 @dataclass
-class Choice:
-    """Rows of each stage in training order, with the pass that each row belongs to; held-out rows; what was short."""
+class Taken:
+    """Rows that a stage takes of one data set: parallel arrays."""
 
-    rows: dict[int, np.ndarray] = field(default_factory=dict)
-    passes: dict[int, np.ndarray] = field(default_factory=dict)
-    replayed: dict[int, np.ndarray] = field(default_factory=dict)
-    heldout: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    sets: list[dict[str, object]] = field(default_factory=list)
-    shortfalls: list[dict[str, object]] = field(default_factory=list)
+    rows: np.ndarray  # int64
+    passes: np.ndarray  # int64
+    quota: int = NO_QUOTA  # index into `Choice.quotas`
+
+    @property
+    def rank(self) -> np.ndarray:
+        """The turn of each row within its data set."""
+        return np.arange(len(self.rows), dtype=np.int64)
+
+
+@dataclass
+class Plan:
+    """One stage in training order: parallel arrays."""
+
+    rows: np.ndarray
+    passes: np.ndarray
+    replayed: np.ndarray  # bool
+    quota: np.ndarray  # int16
+    rank: np.ndarray
+
+
+@dataclass
+class Choice:
+    """The stages, the held-out rows, the quotas that pack has to meet, and what was asked for in vain."""
+
+    heldout: np.ndarray
+    plans: dict[int, Plan] = field(default_factory=dict)
+    sets: list[dict[str, Any]] = field(default_factory=list)
+    quotas: list[dict[str, Any]] = field(default_factory=list)
+    shortfalls: list[dict[str, Any]] = field(default_factory=list)
+
+    def add_quota(self, **quota: Any) -> int:
+        """The number of a new quota."""
+        self.quotas.append(quota)
+        return len(self.quotas) - 1
 
 
 def choose(rows: Rows, config: Config) -> Choice:
     """Hold out, take each set's amount, add replay, order. Depends on keys only, never on the order of rows."""
-    choice = Choice(heldout=hold_out(rows, config))
-    own: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {stage: [] for stage in STAGES}
+    choice = Choice(hold_out(rows, config))
+    own: dict[int, list[Taken]] = {stage: [] for stage in STAGES}
     for index, name in enumerate(rows.sets):
         stage, amount = amount_of(name, config)
         free = np.flatnonzero((rows.data_set == index) & ~choice.heldout)
-        taken, passes = take(free, rows, amount, choice, name, stage)
-        own[stage].append((taken, passes))
-    joined = {
-        stage: tuple(map(_concatenate, zip(*own[stage], strict=True))) if own[stage] else _nothing()
-        for stage in STAGES
-    }
+        own[stage].append(take(free, rows, amount, choice, name, stage))
     for stage in STAGES:
-        taken, passes = joined[stage]
-        size = int(rows.bytes[taken].sum())
-        replays = [_nothing()]
-        for origin, share in replay_shares(stage, config).items():
-            replays.append(replay(joined[origin][0], rows, int(size * share), stage, origin, choice))
-        replayed, replay_passes = map(_concatenate, zip(*replays, strict=True))
-        all_rows, all_passes = np.concatenate([taken, replayed]), np.concatenate([passes, replay_passes])
-        keys = derive(derive(rows.key[all_rows], ORDER_SALT + stage), 0) ^ derive(
-            all_passes.astype(np.uint64), stage
-        )
-        # A row is taken once per pass, so (key, row, pass) is unique and the order total.
-        order = np.lexsort((all_passes, all_rows, keys))
-        choice.rows[stage], choice.passes[stage] = all_rows[order], all_passes[order]
-        choice.replayed[stage] = (np.arange(len(all_rows)) >= len(taken))[order]
+        replays = [
+            replay(own[origin], own[stage], rows, share, stage, origin, choice)
+            for origin, share in replay_shares(stage, config).items()
+            if share > 0
+        ]
+        choice.plans[stage] = in_order(stage, own[stage], replays, rows)
     return choice
+
+
+def in_order(stage: int, own: list[Taken], replays: list[Taken], rows: Rows) -> Plan:
+    """All that a stage takes, in the stage's seeded order."""
+    every = [*own, *replays]
+
+    def joined(values: list[np.ndarray], kind: Any) -> np.ndarray:
+        return np.concatenate(values).astype(kind) if values else np.zeros(0, kind)
+
+    picked = joined([t.rows for t in every], np.int64)
+    passes = joined([t.passes for t in every], np.int64)
+    keys = derive(derive(rows.key[picked], ORDER_SALT + stage), 0) ^ derive(passes.astype(np.uint64), stage)
+    # A row is taken once per pass, so (key, row, pass) is unique and the order total.
+    order = np.lexsort((passes, picked, keys))
+    sizes = [len(t.rows) for t in every]
+    replayed = np.repeat([False] * len(own) + [True] * len(replays), sizes).astype(bool)
+    quota = np.repeat([t.quota for t in every], sizes).astype(np.int16)
+    rank = joined([t.rank for t in every], np.int64)
+    return Plan(picked[order], passes[order], replayed[order], quota[order], rank[order])
 
 
 def hold_out(rows: Rows, config: Config) -> np.ndarray:
     """Mask of held-out rows: per group those with the smallest text keys, and every copy of their text anywhere."""
-    cuts: list[np.ndarray] = []
+    cuts = [np.zeros(0, np.uint64)]
     used = rows.data_set >= 0
     for group in range(len(rows.groups)):
         keys = np.unique(rows.text_key[(rows.group == group) & used])
         count = min(config.heldout_documents, int(len(keys) * config.heldout_max_share))
         cuts.append(keys[:count])
-    return np.isin(rows.text_key, _concatenate(cuts))
+    return np.isin(rows.text_key, np.concatenate(cuts))
 
 
 def amount_of(name: str, config: Config) -> tuple[int, Amount]:
@@ -86,71 +135,85 @@ def amount_of(name: str, config: Config) -> tuple[int, Amount]:
     if kind == "supervised":
         found = config.supervised[source]
         return found.stage, found
-    return 1, config.web.get(source, config.web.get("*", Amount()))
+    return 1, config.web.get(source, config.web.get("*", WebSet()))
 
 
-def take(
-    free: np.ndarray, rows: Rows, amount: Amount, choice: Choice, name: str, stage: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that ``amount`` asks for and the pass of each; what cannot be supplied is noted, never repeated."""
+def take(free: np.ndarray, rows: Rows, amount: Amount, choice: Choice, name: str, stage: int) -> Taken:
+    """The rows that ``amount`` asks for; what cannot be supplied is noted, never repeated."""
     ranked = free[np.argsort(rows.key[free], kind="stable")]
-    sizes = rows.bytes[ranked]
+    noted: dict[str, Any] = {"stage": stage, "set": name}
+    if amount.tokens is not None:
+        picked = _until(ranked, rows, amount.tokens * MOST_BYTES_PER_TOKEN)
+        taken = Taken(
+            picked, np.zeros(len(picked), np.int64), choice.add_quota(**noted, tokens=amount.tokens)
+        )
+        choice.sets.append(_size(noted | {"tokens": amount.tokens}, picked, rows))
+        return taken
     if amount.documents is not None:
         asked, unit = amount.documents, "documents"
-        picked, passes = ranked[:asked], np.zeros(min(asked, len(ranked)), np.int64)
-        supplied = len(picked)
+        taken = Taken(ranked[:asked], np.zeros(min(asked, len(ranked)), np.int64))
+        supplied = len(taken.rows)
     elif amount.bytes is not None:
         asked, unit = amount.bytes, "bytes"
-        count = int(np.searchsorted(np.cumsum(sizes), asked, side="left")) + 1
-        picked = ranked[:count]
-        passes, supplied = np.zeros(len(picked), np.int64), int(rows.bytes[picked].sum())
+        picked = _until(ranked, rows, asked)
+        taken, supplied = Taken(picked, np.zeros(len(picked), np.int64)), int(rows.bytes[picked].sum())
     else:
         epochs = 1.0 if amount.epochs is None else amount.epochs
         whole, rest = int(epochs), round((epochs - int(epochs)) * len(ranked))
         picked = np.concatenate([np.tile(ranked, whole), ranked[:rest]])
         passes = np.concatenate([np.repeat(np.arange(whole), len(ranked)), np.full(rest, whole)])
+        taken = Taken(picked, passes)
         asked, unit, supplied = len(picked), "documents", len(picked)
-    size = int(rows.bytes[picked].sum())
-    choice.sets.append({"stage": stage, "set": name, "documents": len(picked), "bytes": size})
+    choice.sets.append(_size(noted, taken.rows, rows))
     if supplied < asked:
-        choice.shortfalls.append(
-            {"stage": stage, "set": name, "unit": unit, "asked": asked, "supplied": supplied}
-        )
-    return picked, passes.astype(np.int64)
+        choice.shortfalls.append(noted | {"unit": unit, "asked": asked, "supplied": supplied})
+    return taken
 
 
 def replay(
-    origin_rows: np.ndarray, rows: Rows, size: int, stage: int, origin: int, choice: Choice
-) -> tuple[np.ndarray, np.ndarray]:
-    """A random sample of an earlier stage's documents, ``size`` bytes or a little more; each at most once."""
-    unique = np.unique(origin_rows)
+    origin_sets: list[Taken],
+    own_sets: list[Taken],
+    rows: Rows,
+    share: float,
+    stage: int,
+    origin: int,
+    choice: Choice,
+) -> Taken:
+    """A random sample of an earlier stage's documents, each at most once, for ``share`` times this stage's own tokens.
+
+    More are planned than that takes, however the bytes per token of the two differ.
+    """
+    size = sum(int(rows.bytes[taken.rows].sum()) for taken in own_sets)
+    trained = [np.zeros(0, np.int64), *(_surely(taken, rows, choice) for taken in origin_sets)]
+    unique = np.unique(np.concatenate(trained))
     ranked = unique[np.argsort(derive(rows.key[unique], REPLAY_SALT + 10 * stage + origin), kind="stable")]
-    total = np.cumsum(rows.bytes[ranked])
-    count = 0 if size == 0 else int(np.searchsorted(total, size, side="left")) + 1
-    picked = ranked[:count]
-    supplied = int(rows.bytes[picked].sum())
-    name = f"replay/stage_{origin}"
-    choice.sets.append({"stage": stage, "set": name, "documents": len(picked), "bytes": supplied})
-    if supplied < size:
-        choice.shortfalls.append(
-            {"stage": stage, "set": name, "unit": "bytes", "asked": size, "supplied": supplied}
-        )
-    return picked, np.zeros(len(picked), np.int64)
+    picked = _until(ranked, rows, int(size * share * REPLAY_RESERVE))
+    noted: dict[str, Any] = {"stage": stage, "set": f"replay/stage_{origin}"}
+    choice.sets.append(_size(noted | {"multiple_of_own_tokens": share}, picked, rows))
+    return Taken(picked, np.zeros(len(picked), np.int64), choice.add_quota(**noted, multiple=share))
+
+
+def _surely(taken: Taken, rows: Rows, choice: Choice) -> np.ndarray:
+    if taken.quota == NO_QUOTA:
+        return taken.rows
+    return _until(taken.rows, rows, choice.quotas[taken.quota]["tokens"] * LEAST_BYTES_PER_TOKEN)
+
+
+def _until(ranked: np.ndarray, rows: Rows, size: int) -> np.ndarray:
+    """The first rows whose bytes reach ``size`` together; all where they do not."""
+    if size <= 0:
+        return ranked[:0]
+    return ranked[: int(np.searchsorted(np.cumsum(rows.bytes[ranked]), size, side="left")) + 1]
+
+
+def _size(noted: dict[str, Any], picked: np.ndarray, rows: Rows) -> dict[str, Any]:
+    return noted | {"documents": len(picked), "bytes": int(rows.bytes[picked].sum())}
 
 
 def replay_shares(stage: int, config: Config) -> dict[int, float]:
-    """Which earlier stages a stage samples, and how much, as a multiple of its own bytes."""
+    """Which earlier stages a stage samples, and how much, as a multiple of its own tokens."""
     return {
         1: {},
         2: {1: config.stage_2_replay},
         3: {1: config.stage_3_replay_1, 2: config.stage_3_replay_2},
     }[stage]
-
-
-def _concatenate(arrays: object) -> np.ndarray:
-    found = list(arrays)  # type: ignore[call-overload]
-    return np.concatenate(found) if found else np.zeros(0, np.uint64)
-
-
-def _nothing() -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64)

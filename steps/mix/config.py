@@ -17,22 +17,67 @@ class Amount(BaseModel):
     epochs: float | None = Field(None, gt=0, description="Passes over the data set; 0.5 is half of it.")
     documents: int | None = Field(None, gt=0, description="Documents, at most those there are.")
     bytes: int | None = Field(None, gt=0, description="UTF-8 bytes of text, at most those there are.")
+    tokens: int | None = Field(
+        None, gt=0, description="Tokens of the initialized tokenizer, <eos> included; pack counts them."
+    )
 
     @model_validator(mode="after")
     def _one_unit(self) -> Amount:
-        if sum(unit is not None for unit in (self.epochs, self.documents, self.bytes)) > 1:
-            raise ValueError("give only one of epochs, documents and bytes")
+        if sum(unit is not None for unit in (self.epochs, self.documents, self.bytes, self.tokens)) > 1:
+            raise ValueError("give only one of epochs, documents, bytes and tokens")
         return self
+
+
+class WebSet(Amount):
+    """A gated source."""
+
+    template: Literal["text", "code"] = Field(
+        "text",
+        description="code: each document between ``` fences that name its language (Ziya2 §2.2), told by the "
+        "ending of its title or address.",
+    )
 
 
 class SupervisedSet(Amount):
     """A supervised data set: its stage, its prompt, and why it enters without a verdict."""
 
     stage: Literal[1, 2, 3] = Field(description="Training stage that the set belongs to (Ziya2 Table 2).")
-    template: Literal["question_answer", "q_a", "problem_solution", "text"] = Field(
+    template: Literal["question_answer", "q_a", "problem_solution", "multiple_choice", "text"] = Field(
         "question_answer", description="Prompt around each document (Ziya2 §3.2); text takes it as it is."
     )
     ungated: str = Field(min_length=10, description="Why this set needs no verdict; shown in the model card.")
+
+
+class Decontamination(BaseModel):
+    """Which test items training must not see, and what counts as seeing one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    benchmarks: tuple[str, ...] = Field(
+        (),
+        description="Sources of the run that hold benchmark test items. They are never trained on; documents of any "
+        "other source that hold one of their items are left out.",
+    )
+    tokens: int = Field(
+        8,
+        ge=4,
+        le=50,
+        description="Length of a match in words or single Chinese characters (8 as in allenai/open-instruct and "
+        "swiss-ai/posttraining-data, 04-decontamination).",
+    )
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="A document holds an item if matches cover at least this share of the item (half: the same, and "
+        "huggingface/cosmopedia).",
+    )
+    common: int = Field(
+        100,
+        ge=1,
+        description="n-grams that more items than this share are the benchmark's wording, and match nothing "
+        "(own choice, which bounds the work per token).",
+    )
 
 
 class Config(StepConfig):
@@ -47,28 +92,31 @@ class Config(StepConfig):
         pattern=r"^[0-9a-f]{64}$",
         description="sha256 of the gate policy that corpora must have passed; empty: any policy's pass counts.",
     )
-    web: dict[str, Amount] = Field(
-        default_factory=lambda: {"*": Amount()},
+    web: dict[str, WebSet] = Field(
+        default_factory=lambda: {"*": WebSet()},
         description="How much of each gated source enters stage 1, by source name; * is every other source.",
     )
     supervised: dict[str, SupervisedSet] = Field(
         default_factory=dict,
         description="Supervised sets by source, or source/task; documents of others are left out.",
     )
+    decontamination: Decontamination = Field(
+        Decontamination(), description="Benchmark test sets that training must not see."
+    )
     stage_2_replay: float = Field(
         1.0,
         ge=0,
-        description="Bytes of stage 1 in stage 2, as a multiple of its own (Ziya2 §3.2: the same amount).",
+        description="Tokens of stage 1 in stage 2, as a multiple of its own (Ziya2 §3.2: the same amount).",
     )
     stage_3_replay_1: float = Field(
         1.0,
         ge=0,
-        description="Bytes of stage 1 in stage 3, as a multiple of its own (Ziya2 §3.2: 0.1B to 0.1B).",
+        description="Tokens of stage 1 in stage 3, as a multiple of its own (Ziya2 §3.2: 0.1B to 0.1B).",
     )
     stage_3_replay_2: float = Field(
         1.0,
         ge=0,
-        description="Bytes of stage 2 in stage 3, as a multiple of its own (Ziya2 §3.2: 0.1B to 0.1B).",
+        description="Tokens of stage 2 in stage 3, as a multiple of its own (Ziya2 §3.2: 0.1B to 0.1B).",
     )
     heldout_documents: int = Field(
         100, ge=1, description="Documents per language and task that are never trained on (own choice)."
@@ -80,3 +128,11 @@ class Config(StepConfig):
         description="Largest share of a language or task that may be held out (own choice).",
     )
     plan_rows: int = Field(1_000_000, ge=1, description="Rows per plan file.")
+
+    @model_validator(mode="after")
+    def _benchmarks_are_not_trained_on(self) -> Config:
+        named = {name.partition("/")[0] for name in self.supervised} | set(self.web)
+        both = sorted(set(self.decontamination.benchmarks) & named)
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be a benchmark and be trained on")
+        return self

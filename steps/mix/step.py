@@ -1,4 +1,4 @@
-"""The mix step: verdicts, scan, choice, plans."""
+"""The mix step: verdicts, benchmark items, scan, choice, plans."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import pyarrow.compute as pc
 
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.digest import canonical_json
 from steps.core.document import text_bytes, text_digests
 from steps.core.document_set import corpus_documents
-from steps.core.errors import ConfigError, DataError, VerdictRefused
+from steps.core.errors import DataError, VerdictRefused
 from steps.core.parts import PartWriter, open_artifact
 from steps.core.step import Input, Step, StepContext
 from steps.core.verification import Acceptance, verify_corpus
-from steps.mix.choose import STAGES, Choice, Rows, choose
 from steps.mix.config import Config
+from steps.mix.decontaminate import collect_items, leave_out
 from steps.mix.keys import row_keys, text_keys
-from steps.mix.templates import TEMPLATES
-
-HELD_OUT = 0  # the "stage" of held-out rows in row lists
+from steps.mix.plans import write_plans
+from steps.mix.report import report
+from steps.mix.templates import code_language
 
 
 def run(ctx: StepContext) -> None:
@@ -36,7 +35,8 @@ def run(ctx: StepContext) -> None:
         verify_documents(artifact, ctx.scratch)
         ctx.log.info("mix: corpus %s carries a verdict that this recipe accepts", name)
     shards = list_shards(ctx.inputs)
-    scans = ctx.map("scan", scan, [{"shard": shard} for shard in shards])
+    benchmarks = collect(ctx)
+    scans = ctx.map("scan", scan, [{"shard": shard, **benchmarks} for shard in shards])
     chosen = ctx.part(
         "choose",
         write_plans,
@@ -44,12 +44,44 @@ def run(ctx: StepContext) -> None:
     )
     for key, value in chosen.result.items():
         ctx.set(key, value)
+    ctx.set("left_out", matched([part.result["matched"] for part in scans]))
     ctx.set("ungated", {name: found.ungated for name, found in sorted(config.supervised.items())})
     for shortfall in chosen.result["shortfalls"]:
         ctx.log.warning(
             "mix: stage %(stage)s asks %(set)s for %(asked)s %(unit)s, and it has %(supplied)s; nothing is repeated",
             shortfall,
         )
+
+
+def collect(ctx: StepContext) -> dict[str, Any]:
+    """Collect the benchmarks' items, if the recipe names any; what a scan needs to look for them."""
+    if not ctx.config.decontamination.benchmarks:
+        ctx.log.warning("mix: the recipe names no benchmarks: training data is not compared with test items")
+        ctx.set("benchmarks", {})
+        return {}
+    found = ctx.part("benchmarks", collect_items)
+    ctx.set("benchmarks", found.result)
+    for name, counted in found.result.items():
+        if counted["too_short"]:
+            ctx.log.warning(
+                "mix: %d of %d items of %s have fewer than %d tokens of their own and cannot be looked for",
+                counted["too_short"],
+                counted["items"],
+                name,
+                ctx.config.decontamination.tokens,
+            )
+    return {"items": found.temporary[0].model_dump(), "folder": ctx.folder}
+
+
+def matched(results: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Documents that were left out, by benchmark and by their own source, from all shards."""
+    total: dict[str, dict[str, int]] = {}
+    for result in results:
+        for benchmark, sources in result.items():
+            found = total.setdefault(benchmark, {})
+            for source, documents in sources.items():
+                found[source] = found.get(source, 0) + documents
+    return total
 
 
 def verify_documents(artifact: Artifact, scratch: Path) -> None:
@@ -79,46 +111,81 @@ def _shard(part: PartWriter, where: dict[str, Any]) -> CorpusShard:
     return _corpus(part.inputs[where["input"]].ref).shards[where["index"]]
 
 
-def scan(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
-    """Keys, sizes and data set of every kept row of one shard, as a temporary table."""
+def scan(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
+    """Keys, sizes and data set of every kept row of one shard that holds no benchmark item, as a temporary table."""
     config: Config = part.config
     shard = _shard(part, task["shard"])
-    supervised = task["shard"]["input"] == "supervised"
-    columns = ["source", "language", "text", *(("prompt", "response", "task") if supervised else ())]
-    try:
-        table = shard.read(columns)
-    except (KeyError, pa.ArrowInvalid) as error:
-        raise DataError(f"shard {shard.sha256[:12]} of {task['shard']['input']}: {error}") from None
+    table = read_shard(shard, task["shard"]["input"])
     if not np.array_equal(text_digests(table["text"].to_pylist()), shard.kept_text_digests()):
         raise VerdictRefused(f"mix: texts of shard {shard.sha256[:12]} are not those that were approved")
-    rows = table[ROW].to_numpy()
-    sources = pc.fill_null(table["source"], "").to_pylist()
-    languages = pc.fill_null(table["language"], "").to_pylist()
-    tasks = pc.fill_null(table["task"], "").to_pylist() if supervised else [""] * len(rows)
+    supervised = task["shard"]["input"] == "supervised"
+    sources, tasks = table["source"].to_pylist(), table["task"].to_pylist()
     sets = [_data_set(source, kind, supervised, config) for source, kind in zip(sources, tasks, strict=True)]
-    groups = (
-        [kind or source for kind, source in zip(tasks, sources, strict=True)] if supervised else languages
+    table = table.append_column("set", pa.array(sets, pa.string()))
+    found: dict[str, dict[str, int]] = {}
+    if "items" in task:
+        # benchmarks themselves are in no set; whatever else the recipe does not use is not worth a look either
+        used = pc.is_valid(table["set"]).to_numpy(zero_copy_only=False)
+        held = np.zeros(table.num_rows, bool)
+        held[used], found = leave_out(table.filter(pa.array(used)), shard.sha256, task, part)
+        table = table.filter(pa.array(~held))
+    name = f"scan/{task['shard']['input']}-{shard.index:05d}.parquet"
+    part.put_table(name, keys_of(table, shard.sha256, supervised, config), "scan", temporary=True)
+    return {"rows": table.num_rows, "matched": found}
+
+
+def read_shard(shard: CorpusShard, name: str) -> pa.Table:
+    """The kept rows; columns that are missing or null are empty texts, but for the text itself."""
+    table = shard.read(
+        ["doc_id", "url", "source", "language", "text", "metadata", "prompt", "response", "task"]
     )
-    keys = pa.table(
+    if "text" not in table.column_names:
+        raise DataError(f"shard {shard.sha256[:12]} of {name} has no column text; ingest it again")
+    for column in ("source", "language", "task"):
+        values = (
+            pc.fill_null(table[column], "")
+            if column in table.column_names
+            else pa.array([""] * table.num_rows, pa.string())
+        )
+        table = table.drop_columns([column] if column in table.column_names else []).append_column(
+            column, values
+        )
+    return table
+
+
+def keys_of(table: pa.Table, shard: str, supervised: bool, config: Config) -> pa.Table:
+    """What choosing and packing need to know of each document, without its text; about 60 bytes a row."""
+    rows, sets = table[ROW].to_numpy(), table["set"].to_pylist()
+    # a document of a supervised set is held out with its task, any other with its language
+    tasked = pc.if_else(pc.equal(table["task"], ""), table["source"], table["task"])
+    fenced = {f"web/{name}" for name, found in config.web.items() if found.template == "code"}
+    if "web/*" in fenced:
+        fenced |= {name for name in sets if name and name.partition("/")[2] not in config.web}
+    tags = [""] * len(rows)
+    if fenced & set(sets):
+        places = zip(sets, table["url"].to_pylist(), table["metadata"].to_pylist(), strict=True)
+        tags = [code_language(url, metadata) if name in fenced else "" for name, url, metadata in places]
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.table(
         {
             "row": pa.array(rows),
-            "key": pa.array(row_keys(shard.sha256, rows, config.seed)),
+            "key": pa.array(row_keys(shard, rows, config.seed)),
             "text_key": pa.array(text_keys(table["text"], config.seed)),
             "bytes": pa.array(text_bytes(table["text"])),
-            "set": pa.array(sets, pa.string()),
-            "group": pa.array(groups, pa.string()),
-            "source": pa.array(sources, pa.string()),
-            "language": pa.array(languages, pa.string()),
-            "task": pa.array(tasks, pa.string()),
+            "set": table["set"].cast(text),
+            "group": (tasked if supervised else table["language"]).cast(text),
+            "source": table["source"].cast(text),
+            "language": table["language"].cast(text),
+            "task": (table["task"]).cast(text),
+            "tag": pa.array(tags, pa.string()).cast(text),
         }
     )
-    name = f"scan/{task['shard']['input']}-{shard.index:05d}.parquet"
-    part.put_table(name, keys, "scan", temporary=True)
-    return {"rows": len(rows)}
 
 
 def _data_set(source: str, task: str, supervised: bool, config: Config) -> str | None:
     """The name of a document's data set, or None where the recipe does not use it."""
+    if source in config.decontamination.benchmarks:
+        return None
     if supervised:
         for name in (f"{source}/{task}", source):
             if name in config.supervised:
@@ -127,150 +194,12 @@ def _data_set(source: str, task: str, supervised: bool, config: Config) -> str |
     return f"web/{source}" if source in config.web or "*" in config.web else None
 
 
-def write_plans(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """Read all scans, choose, and write plans, row lists, templates; returns facts. Memory: about 100 bytes per row."""
-    from steps.core.artifact import Files
-    from steps.core.manifest import FileEntry
-
-    files = Files(part.store, task["folder"])
-    tables = [files.read_table(FileEntry.model_validate(entry)) for entry in task["scans"]]
-    sizes = [table.num_rows for table in tables]
-    table = pa.concat_tables(tables).combine_chunks()
-    table = table.append_column("shard", pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)))
-    rows = _rows(table, part.config)
-    choice = choose(rows, part.config)
-    for stage in STAGES:
-        _write_plan(stage, table, choice, part)
-    for index, shard in enumerate(task["shards"]):
-        _write_row_list(index, shard, table, rows, choice, part)
-    part.put_bytes("shards.json", canonical_json(task["shards"]), "shards")
-    part.put_bytes("templates.json", canonical_json(_templates(part.config)), "templates")
-    _count(table, rows, choice, part)
-    return _facts(table, rows, choice)
-
-
-def _rows(table: pa.Table, config: Config) -> Rows:
-    sets, groups = (
-        table["set"].combine_chunks().dictionary_encode(),
-        table["group"].combine_chunks().dictionary_encode(),
-    )
-    names = sets.dictionary.to_pylist()
-    missing = [name for name in config.supervised if f"supervised/{name}" not in names] + [
-        name for name in config.web if name != "*" and f"web/{name}" not in names
-    ]
-    if missing:
-        raise ConfigError(
-            f"mix: the inputs have no documents of {', '.join(sorted(missing))}; correct web or supervised"
-        )
-    return Rows(
-        key=table["key"].to_numpy(),
-        text_key=table["text_key"].to_numpy(),
-        bytes=table["bytes"].to_numpy(),
-        data_set=pc.fill_null(sets.indices, -1).to_numpy().astype(np.int32),
-        group=groups.indices.to_numpy().astype(np.int32),
-        sets=names,
-        groups=groups.dictionary.to_pylist(),
-    )
-
-
-def _write_plan(stage: int, table: pa.Table, choice: Choice, part: PartWriter) -> None:
-    """The stage's documents in training order."""
-    rows = choice.rows[stage]
-    for number, start in enumerate(range(0, max(len(rows), 1), part.config.plan_rows)):
-        piece = slice(start, start + part.config.plan_rows)
-        picked = table.take(pa.array(rows[piece]))
-        plan = pa.table(
-            {
-                "order": pa.array(np.arange(start, start + picked.num_rows, dtype=np.int64)),
-                "shard": picked["shard"],
-                "row": picked["row"],
-                "pass": pa.array(choice.passes[stage][piece].astype(np.int16)),
-                "replay": pa.array(choice.replayed[stage][piece]),
-                "set": picked["set"],
-                "task": picked["task"],
-                "language": picked["language"],
-                "bytes": picked["bytes"],
-            }
-        )
-        part.put_table(f"plan/stage-{stage}/{number:05d}.parquet", plan, "plan", stage=stage)
-
-
-def _write_row_list(
-    index: int, shard: dict[str, Any], table: pa.Table, rows: Rows, choice: Choice, part: PartWriter
-) -> None:
-    """Which rows of one shard are used, by which stages (a bit each; bit 0 is held out), for packing shard by shard."""
-    own = np.flatnonzero(table["shard"].to_numpy() == index)
-    bits = np.zeros(table.num_rows, np.uint8)
-    bits[choice.heldout & (rows.data_set >= 0)] |= 1 << HELD_OUT
-    for stage in STAGES:
-        bits[choice.rows[stage]] |= 1 << stage
-    used = own[bits[own] > 0]
-    picked = table.take(pa.array(used))
-    found = pa.table(
-        {
-            "row": picked["row"],
-            "stages": pa.array(bits[used]),
-            "set": picked["set"],
-            "group": picked["group"],
-            "task": picked["task"],
-            "key": picked["key"],
-        }
-    )
-    key = f"rows/{shard['input']}-{shard['index']:05d}.parquet"
-    part.put_table(
-        key, found, "rows", shard=shard["sha256"], input=shard["input"], index=shard["index"], number=index
-    )
-
-
-def _templates(config: Config) -> dict[str, Any]:
-    """The prompt of each supervised data set, by language, as it must be written around its documents."""
-    return {
-        f"supervised/{name}": TEMPLATES.get(found.template)
-        for name, found in sorted(config.supervised.items())
-    }
-
-
-def _count(table: pa.Table, rows: Rows, choice: Choice, part: PartWriter) -> None:
-    """Documents and bytes per source and language: used by a stage or held out, or not taken."""
-    used = choice.heldout & (rows.data_set >= 0)
-    for stage in STAGES:
-        used[choice.rows[stage]] = True
-    fate = np.where(used, "used", np.where(rows.data_set < 0, "not_in_recipe", "beyond_amount"))
-    grouped = (
-        pa.table(
-            {"source": table["source"], "language": table["language"], "fate": fate, "bytes": table["bytes"]}
-        )
-        .group_by(["source", "language", "fate"], use_threads=False)
-        .aggregate([("bytes", "sum"), ("bytes", "count")])
-    )
-    for entry in grouped.to_pylist():
-        where = (entry["source"], entry["language"], entry["bytes_count"], entry["bytes_sum"])
-        part.count.add_input(*where)
-        if entry["fate"] == "used":
-            part.count.add_kept(*where)
-        else:
-            part.count.add_removed(entry["fate"], *where)
-
-
-def _facts(table: pa.Table, rows: Rows, choice: Choice) -> dict[str, Any]:
-    heldout = {}
-    for index, name in enumerate(rows.groups):
-        mask = choice.heldout & (rows.group == index) & (rows.data_set >= 0)
-        heldout[name] = {"documents": int(mask.sum()), "bytes": int(rows.bytes[mask].sum())}
-    unused = pc.unique(table["source"].filter(pa.array(rows.data_set < 0))).to_pylist()
-    return {
-        "stages": sorted(choice.sets, key=lambda entry: (entry["stage"], entry["set"])),
-        "shortfalls": choice.shortfalls,
-        "heldout": heldout,
-        "not_in_recipe": sorted(unused),
-    }
-
-
 STEP = Step(
     name="mix",
-    version=1,
+    version=2,
     config=Config,
     run=run,
-    inputs=(Input("corpora", many=True), Input("supervised", optional=True)),
-    libraries=("xxhash",),
+    inputs=(Input("corpora", optional=True, many=True), Input("supervised", optional=True)),
+    libraries=("xxhash", "numba"),
+    report=report,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.pack.config import Config
 from steps.pack.fit import Segments, join, splice, whole
+from steps.pack.quota import settle
 from steps.pack.tokenize import HELD_OUT
 
 TRAIN = "train"
@@ -40,9 +42,9 @@ def lay_out(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     offsets = [np.concatenate(([0], np.cumsum(t["length"].to_numpy())))[:-1] for t in lengths]
     config: Config = part.config
     spliced = config.mode == "splice" or (config.mode == "auto" and config.stage == 1)
-    plan = read_plan(part, lengths, offsets)
+    plan, quotas = take_quotas(read_plan(part, lengths, offsets), part, spliced)
     kept = _check_lengths(plan, part, spliced, lengths)
-    facts: dict[str, Any] = {"files": [], "heldout": {}}
+    facts: dict[str, Any] = {"files": [], "heldout": {}, "quotas": quotas}
     segments = pack(kept, config, spliced)
     facts |= _figures(kept, segments, config)
     facts["files"] += write_segments(TRAIN, kept, segments, part)
@@ -65,6 +67,30 @@ def read_plan(part: PartWriter, lengths: list[pa.Table], offsets: list[np.ndarra
         at = np.searchsorted(lengths[number]["row"].to_numpy(), row[mine])
         offset[mine], length[mine] = offsets[number][at], lengths[number]["length"].to_numpy()[at]
     return plan.append_column("offset", pa.array(offset)).append_column("length", pa.array(length))
+
+
+def take_quotas(plan: pa.Table, part: PartWriter, spliced: bool) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The plan without the documents that its quotas do not need, the last ones cut; and each quota's figures.
+
+    mix plans more documents than it asks tokens for, since tokens are known only now.
+    """
+    config, mix = part.config, part.inputs["mix"]
+    quotas = json.loads(mix.read_bytes(mix.file("quotas.json")))
+    length = plan["length"].to_numpy()
+    fixed = pc.not_equal(plan["task"], "").to_numpy(zero_copy_only=False) & (not spliced)
+    long = fixed & (length > config.sequence_length)
+    usable = np.where(long, 0 if config.too_long == "drop" else config.sequence_length, length)
+    quota, replayed = plan["quota"].to_numpy(), plan["replay"].to_numpy(zero_copy_only=False)
+    taken, figures = settle(quota, plan["rank"].to_numpy(), usable, fixed, ~replayed, quotas)
+    kept = (taken > 0) | (quota < 0)
+    cut = np.where(taken < usable, taken, length)
+    place = plan.column_names.index("length")
+    plan = plan.set_column(place, "length", pa.array(np.where(quota < 0, length, cut)))
+    found = [
+        {"set": quotas[number]["set"], "asked": asked, "supplied": supplied}
+        for number, (asked, supplied) in sorted(figures.items())
+    ]
+    return plan.filter(pa.array(kept)), found
 
 
 def _check_lengths(plan: pa.Table, part: PartWriter, spliced: bool, lengths: list[pa.Table]) -> Documents:

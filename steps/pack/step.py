@@ -38,6 +38,12 @@ def run(ctx: StepContext) -> None:
     laid = ctx.part("layout", lay_out, {"lengths": lengths, "folder": ctx.folder}).result
     if not laid["windows"]:
         raise DataError(f"stage {config.stage} has no documents to pack: give mix a data set for it")
+    for quota in laid["quotas"]:
+        if quota["supplied"] < quota["asked"]:
+            ctx.log.warning(
+                "pack: %(set)s was asked for %(asked)s tokens and has %(supplied)s; nothing is repeated",
+                quota,
+            )
     common = {"tokens": tokens, "folder": ctx.folder, "shards": [entry.meta["shard"] for entry in lists]}
     common["artifacts"] = [mix.input(entry.meta["input"]).digest for entry in lists]
     ctx.map("write", write_file, [common | file for file in laid.pop("files")], unit="token files")
@@ -123,7 +129,7 @@ def segment_table(layout: pa.Table, task: dict[str, Any]) -> pa.Table:
 
 STEP = Step(
     name="pack",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("mix"), Input("model")),

@@ -17,6 +17,7 @@ from steps.pack.indexed import token_dtype
 
 HELD_OUT = 1  # bit 0 of mix's row lists; bit s is stage s
 BATCH = 512
+LONGEST_FENCE = 8
 
 
 @lru_cache(maxsize=2)
@@ -42,7 +43,7 @@ def tokenize(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     with path.open("wb") as file:
         for at in range(0, listed.num_rows, BATCH):
             assert table is not None
-            texts = render(table.slice(at, BATCH), listed["set"].slice(at, BATCH), templates)
+            texts = render(table.slice(at, BATCH), listed.slice(at, BATCH), templates)
             for ids in processor.encode_as_numpy(texts.to_pylist()):
                 file.write(np.append(ids, processor.eos_id()).astype(dtype).tobytes())
                 lengths.append(len(ids) + 1)
@@ -54,24 +55,43 @@ def tokenize(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     return {"documents": len(lengths), "bytes": tokens.bytes}
 
 
-def render(table: pa.Table, sets: pa.ChunkedArray, templates: dict[str, Any]) -> pa.ChunkedArray:
-    """The text of each document: as it is, or prompt and response in the template of its data set and language."""
-    text = table["text"]
-    if "prompt" not in table.column_names:
-        return text
-    prompt, response = (pc.fill_null(table[name], "") for name in ("prompt", "response"))
-    chinese = pc.or_kleene(
-        pc.equal(pc.fill_null(table["language"], ""), "zh"),
-        # where no language was declared, Chinese characters in the prompt tell
-        pc.and_(
-            pc.equal(pc.fill_null(table["language"], ""), ""), pc.match_substring_regex(prompt, r"\p{Han}")
-        ),
-    )
+def render(table: pa.Table, listed: pa.Table, templates: dict[str, Any]) -> pa.ChunkedArray:
+    """The text of each document as its data set's template has it; ``listed`` has its set and, for code, its tag.
+
+    A template is a fence around code, or what stands before prompt and response by language; without one, the text
+    stays as it is.
+    """
+    text, sets = table["text"], listed["set"]
     for name in pc.unique(sets).to_pylist():
-        if not templates.get(name):
+        template = templates.get(name)
+        if not template:
             continue
-        for language, mask in (("zh", chinese), ("en", pc.invert(chinese))):
-            before, between = templates[name][language]
-            written = pc.binary_join_element_wise(before, prompt, between, response, "")
-            text = pc.if_else(pc.and_(pc.equal(sets, name), mask), written, text)
+        written = (
+            fenced(text, listed["tag"], template["fence"])
+            if "fence" in template
+            else prompted(table, template)
+        )
+        text = pc.if_else(pc.equal(sets, name), written, text)
     return text
+
+
+def fenced(text: pa.ChunkedArray, tags: pa.ChunkedArray, fence: str) -> pa.ChunkedArray:
+    """Each text between Markdown fences, the first with its tag; longer ones (CommonMark §4.5) where it has some."""
+    marks = pc.if_else(pc.is_valid(text), fence, fence)
+    for longer in range(LONGEST_FENCE - len(fence)):
+        inner = fence + fence[0] * longer
+        marks = pc.if_else(pc.match_substring(text, inner), inner + fence[0], marks)
+    body = pc.binary_join_element_wise(marks, tags, "")
+    end = pc.if_else(pc.ends_with(text, "\n"), "", "\n")
+    return pc.binary_join_element_wise(body, "\n", text, end, marks, "")
+
+
+def prompted(table: pa.Table, template: dict[str, Any]) -> pa.ChunkedArray:
+    """Prompt and response of each record in the template's wording for its language."""
+    prompt, response = (pc.fill_null(table[name], "") for name in ("prompt", "response"))
+    language = pc.fill_null(table["language"], "")
+    # where no language was declared, Chinese characters in the prompt tell
+    undeclared = pc.and_(pc.equal(language, ""), pc.match_substring_regex(prompt, r"\p{Han}"))
+    chinese = pc.or_(pc.equal(language, "zh"), undeclared)
+    before, between = (pc.if_else(chinese, template["zh"][i], template["en"][i]) for i in (0, 1))
+    return pc.binary_join_element_wise(before, prompt, between, response, "")

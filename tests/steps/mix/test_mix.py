@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,12 @@ def test_every_document_goes_to_its_stage_and_replay_follows(tmp_path: Path, app
     for rows, own, origin in [(two, "sets/qa", "web/pages"), (three, "sets/math", "web/pages")]:
         own_bytes = sum(row["bytes"] for row in rows if row["set"] == f"supervised/{own}")
         replayed = [row["bytes"] for row in rows if row["set"] == origin]
-        assert own_bytes <= sum(replayed) < own_bytes + max(replayed) + 1
+        # to spare: pack counts the tokens
+        assert 2 * own_bytes < sum(replayed) < 3 * own_bytes + max(replayed) + 1
         assert all(row["replay"] == (row["set"] != f"supervised/{own}") for row in rows)
+        assert all((row["quota"] >= 0) == row["replay"] for row in rows)
+        ranks = sorted(row["rank"] for row in rows if row["set"] == origin)
+        assert ranks == list(range(len(replayed)))
     assert [row["order"] for row in three] == list(range(len(three)))
 
 
@@ -128,13 +133,30 @@ def test_equal_texts_are_held_out_together() -> None:
     choice = choose(rows, Config(heldout_documents=5))
     held = set(text_key[choice.heldout].tolist())
     assert 5 <= len(held) <= 10
-    assert not held & set(text_key[choice.rows[1]].tolist())
+    assert not held & set(text_key[choice.plans[1].rows].tolist())
 
 
 def test_bytes_take_just_enough(tmp_path: Path, approved: None) -> None:
     artifact = make_mix(tmp_path, web={"*": {"bytes": 5000}}).artifact
     sizes = [row["bytes"] for row in plan(artifact, 1)]
     assert 5000 <= sum(sizes) < 5000 + max(sizes)
+
+
+def test_tokens_are_planned_with_documents_to_spare(tmp_path: Path, approved: None) -> None:
+    artifact = make_mix(tmp_path, web={"pages": {"tokens": 500}}).artifact
+    sizes = [row["bytes"] for row in plan(artifact, 1)]
+    assert 4000 <= sum(sizes) < 4000 + max(sizes)
+    quotas = json.loads(artifact.read_bytes(artifact.file("quotas.json")))
+    assert quotas[0] == {"stage": 1, "set": "web/pages", "tokens": 500}
+    assert [(q["stage"], q["set"], q["multiple"]) for q in quotas[1:]] == [
+        (2, "replay/stage_1", 1.0),
+        (3, "replay/stage_1", 1.0),
+        (3, "replay/stage_2", 1.0),
+    ]
+    # what later stages replay is what stage 1 trains on for sure, at two bytes or more per token
+    first = {(row["shard"], row["row"]) for row in plan(artifact, 1) if row["rank"] < 8}
+    again = {(row["shard"], row["row"]) for row in plan(artifact, 2) if row["set"] == "web/pages"}
+    assert again <= first
 
 
 def test_keys_follow_text_and_place() -> None:
