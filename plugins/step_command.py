@@ -18,6 +18,7 @@ NOT_RETRIED = {
     65: "the input data cannot be used",
     77: "the store refused the credentials",
     78: "the configuration or the verdict was refused",
+    79: "the verdict no longer holds: back to review",
 }
 RETRIED = {69: "a service does not answer", 74: "a disk or bucket is full or cannot be written"}
 

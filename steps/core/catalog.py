@@ -22,6 +22,22 @@ def index_dumps(entry: dict[str, Any]) -> list[dict[str, str]]:
     return [{name: entry[name] for name in ("corpus", "dump", "ref")}, *entry.get("holds", ())]
 
 
+def live_indexes(value: dict[str, Any], corpus: str, dump: str | None) -> tuple[dict[str, str], str | None]:
+    """From ``dedup_index``: the live indexes of what is published, numbered, and the index that was made of this
+    very dump inside one of them.
+
+    An index of that dump only is left out, and of an index that holds it among others de-duplication leaves it out: a
+    repeat never meets itself.
+    """
+    others, own = [], None
+    for entry in value.get("live", []):
+        held = {(d["corpus"], d["dump"]): d["ref"] for d in index_dumps(entry)}
+        if held.keys() != {(corpus, dump)}:
+            others.append(entry["ref"])
+            own = held.get((corpus, dump or ""), own)
+    return {f"{number:03d}": ref for number, ref in enumerate(others)}, own
+
+
 class Catalog:
     """Small JSON objects below ``catalog/`` of a store."""
 

@@ -26,3 +26,8 @@ def _members(ref: str) -> tuple[tuple[str, str], ...]:
             inner = index.input(name)
             found.update((digest, member) for digest, member in _members(inner.ref) if digest in held)
     return tuple(sorted(found.items()))
+
+
+def made_from(artifact: Artifact) -> str | None:
+    """Digest of the corpus that an index was made from."""
+    return artifact.manifest.identity.payload.inputs.get("corpus")

@@ -54,4 +54,14 @@ class VerdictRefused(StepError):
     exit_code = 78
 
 
+class ReviewNeeded(VerdictRefused):
+    """The verdict passed, but no longer holds for what is left of its documents: back to review, with a new look."""
+
+    exit_code = 79
+
+
+class Overtaken(ServiceError):
+    """Somebody else changed the catalog first: what rests on its former state must be done again."""
+
+
 RETRYABLE_EXIT_CODES = frozenset({ServiceError.exit_code, StorageFullError.exit_code})

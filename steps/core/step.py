@@ -28,7 +28,7 @@ from steps.core.counts import Counts
 from steps.core.digest import bytes_digest
 from steps.core.document_set import corpus_documents
 from steps.core.engine import Engine
-from steps.core.errors import ConfigError, DataError, StepError, StorageFullError, UsageError
+from steps.core.errors import ConfigError, DataError, Overtaken, StepError, StorageFullError, UsageError
 from steps.core.manifest import FileEntry, Identity, Manifest, Payload, Reference
 from steps.core.parts import (
     PartFunction,
@@ -49,6 +49,10 @@ ALWAYS_RELEVANT = ("pyarrow",)  # every Parquet byte depends on it
 # of inputs from which workers are started before it is known that they are needed: one core reads as much in the
 # half second that a start takes (own measurement)
 EARLY_BYTES = 4_000_000
+# attempts of a step that others overtake again and again, before it gives up until a retry (own choice)
+ROUNDS = 5
+
+StepInputs = dict[str, Artifact]
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,12 @@ class Step:
     determinism: Literal["exact", "per-layout", "recorded"] = "exact"
     report: Callable[[StepContext, Counts], bytes] | None = None
     """Makes ``report.html`` for people; not part of the identity."""
+    settle: Callable[[StepInputs, Mapping[str, Any], Store, Runtime], StepInputs] | None = None
+    """Called before every attempt with the inputs, the run (run.json), the store and the runtime: gives the inputs as
+    the catalog wants them now, which may have moved since the run was planned."""
     after_commit: Callable[[Artifact, Mapping[str, Any]], None] | None = None
-    """Called after every commit, cached ones too, with the artifact and the run (run.json); must be idempotent."""
+    """Called after every commit, cached ones too, with the artifact and the run; must be idempotent. Where it raises
+    Overtaken, the step is settled and done again."""
 
 
 @dataclass
@@ -215,19 +223,41 @@ def run_step(
     ``locations`` says where raw objects lie (identity does not), ``run`` is the run.json content for hooks.
     Raises StepError.
     """
+    runtime, run = runtime or Runtime.from_environment(), run or {}
+    rounds = ROUNDS
+    while True:
+        step, outcome = _settled_outcome(step, config, inputs, root, runtime, locations or {}, run)
+        try:
+            if step.after_commit:
+                step.after_commit(outcome.artifact, run)
+            return outcome
+        except Overtaken:
+            rounds -= 1
+            if not rounds:
+                raise
+
+
+def _settled_outcome(
+    step: Step | str,
+    config: Mapping[str, Any] | StepConfig,
+    inputs: Mapping[str, str],
+    root: str,
+    runtime: Runtime,
+    locations: Mapping[str, str],
+    run: Mapping[str, Any],
+) -> tuple[Step, Outcome]:
+    """The step, loaded, and its artifact for the inputs as they are wanted now."""
     store = cached_store(root)
-    runtime = runtime or Runtime.from_environment()
     artifacts = {name: Artifact.open(ref, store) for name, ref in sorted(inputs.items())}
-    uris = [store.uri, *inputs.values(), *(locations or {}).values()]
+    uris = [store.uri, *inputs.values(), *locations.values()]
     with _engine(runtime, uris) as engine:
         if isinstance(step, str):
             if sum(entry.bytes for made in artifacts.values() for entry in made.files()) >= EARLY_BYTES:
                 engine.prepare(f"steps.{step}.step")  # the workers load it while this process does
             step = load_step(step)
-        outcome = _outcome(step, config, artifacts, store, runtime, engine, locations or {})
-    if step.after_commit:
-        step.after_commit(outcome.artifact, run or {})
-    return outcome
+        if step.settle:
+            artifacts = step.settle(artifacts, run, store, runtime)
+        return step, _outcome(step, config, artifacts, store, runtime, engine, locations)
 
 
 def _outcome(

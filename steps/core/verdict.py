@@ -153,7 +153,7 @@ def plan_seeded(policy: Policy, population: int, look: int) -> int:
     return low
 
 
-def _seen(sample: Sample, answers: Mapping[str, Sequence[Label]]) -> tuple[Drawn, ...]:
+def seen_of(sample: Sample, answers: Mapping[str, Sequence[Label]]) -> tuple[Drawn, ...]:
     """What counts as read: everything drawn, or, where reading may stop at any moment, up to the first gap.
 
     The sample's order is random and says nothing; what somebody reads out of turn may be chosen.
@@ -163,7 +163,7 @@ def _seen(sample: Sample, answers: Mapping[str, Sequence[Label]]) -> tuple[Drawn
     return tuple(itertools.takewhile(lambda drawn: drawn.sample_id in answers, sample.drawn))
 
 
-def _answers(sample: Sample, labels: Sequence[Label], readers: Sequence[Reader]) -> dict[str, list[Label]]:
+def answers_of(sample: Sample, labels: Sequence[Label], readers: Sequence[Reader]) -> dict[str, list[Label]]:
     """Labels that count, by sample id. Raises DataError for a label on a text that is not the sample's."""
     texts = {drawn.sample_id: drawn.doc_sha256 for drawn in sample.drawn}
     answers: dict[str, list[Label]] = {}
@@ -177,15 +177,17 @@ def _answers(sample: Sample, labels: Sequence[Label], readers: Sequence[Reader])
     return answers
 
 
+def homes_of(facts: SampleFacts) -> dict[str, str]:
+    """The stratum that each stratum is checked in: itself, or the one of all small ones together."""
+    least = facts.policy.stratum_minimum
+    return {name: name if stratum.documents >= least else POOLED for name, stratum in facts.strata.items()}
+
+
 def _stratum_verdicts(
     sample: Sample, bad: set[str], read: set[str], sensitivity: float, alpha: float
 ) -> dict[str, StratumVerdict]:
     """Each stratum's own bound from all its documents in the sample; small strata together."""
-    policy = sample.facts.policy
-    home = {
-        name: name if stratum.documents >= policy.stratum_minimum else POOLED
-        for name, stratum in sample.facts.strata.items()
-    }
+    policy, home = sample.facts.policy, homes_of(sample.facts)
     documents: Counter[str] = Counter()
     reads: Counter[str] = Counter()
     defective: Counter[str] = Counter()
@@ -240,11 +242,11 @@ def decide(
     the corpus's users. Raises DataError for labels that belong to other documents.
     """
     facts, policy = sample.facts, sample.facts.policy
-    answers = _answers(sample, labels, policy.readers)
+    answers = answers_of(sample, labels, policy.readers)
     named = _defective(sample, answers)
     bad = set(named)
     found = {name for name, given in answers.items() if is_found(given)}
-    seen = _seen(sample, answers)
+    seen = seen_of(sample, answers)
     read = {d.sample_id for d in seen} & set(answers)
     counted = [d for d in sample.drawn if d.defect is None and d.counted]
     seeds = [d for d in seen if d.defect is not None]
@@ -305,7 +307,7 @@ def defective_documents(sample: Sample, labels: Sequence[Label]) -> dict[str, tu
 
     Raises DataError for labels that belong to other documents.
     """
-    return _defective(sample, _answers(sample, labels, sample.facts.policy.readers))
+    return _defective(sample, answers_of(sample, labels, sample.facts.policy.readers))
 
 
 def _defective(sample: Sample, answers: Mapping[str, Sequence[Label]]) -> dict[str, tuple[str, ...]]:

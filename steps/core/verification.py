@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steps.core import statistics
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
-from steps.core.errors import ConfigError, DataError, UsageError, VerdictRefused
+from steps.core.errors import ConfigError, DataError, ReviewNeeded, UsageError, VerdictRefused
 from steps.core.labels import Label, labels_from_table, sign, signing_key
 from steps.core.policy import Reader
+from steps.core.remains import Remains, after_removals
 from steps.core.verdict import Drawn, Sample, SampleFacts, Verdict, decide
 
 VERDICT_FILE = "verdict.json"
@@ -152,23 +152,36 @@ def verify_corpus(artifact: Artifact, acceptance: Acceptance | Mapping[str, Any]
     gated = artifact.input("corpus")
     verdict = verify(gate, gated.manifest.identity.documents, acceptance)
     if artifact.manifest.identity.documents != verdict.documents:
-        _check_removals(artifact, gated, verdict)
+        check_removals(artifact, gated, verdict, gate.input("sample"), gate.input("labels"))
     return verdict
 
 
-def _check_removals(published: Artifact, gated: Artifact, verdict: Verdict) -> None:
-    """Raise VerdictRefused unless the published texts are gated ones, and the bound holds for what is left."""
-    where = published.reference.uri
-    left, every = (text_digest_counts(Corpus.open(artifact)) for artifact in (published, gated))
-    strange = sum(1 for digest, count in left.items() if count > every.get(digest, 0))
+def check_removals(
+    left: Artifact, gated: Artifact, verdict: Verdict, sample: Artifact, labels: Artifact
+) -> None:
+    """Check that ``left`` is the gated corpus less some documents, and that the verdict holds for it (CONTRACT §6).
+
+    Raises VerdictRefused for texts that are not gated ones, ReviewNeeded where too little is left (`after_removals`).
+    """
+    where = left.reference.uri
+    there, every = (text_digest_counts(Corpus.open(artifact)) for artifact in (left, gated))
+    strange = sum(1 for digest, count in there.items() if count > every.get(digest, 0))
     if strange:
         raise VerdictRefused(f"corpus {where} holds {strange} texts that its verdict is not on")
-    size = sum(left.values())
-    allowed = statistics.allowed_defects(size, verdict.policy.limit)
-    if verdict.policy.bound == "exact" and verdict.bound > allowed:
-        raise VerdictRefused(
-            f"corpus {where} shrank to {size} documents, of which up to {verdict.bound} may be defective; "
-            "it needs a new review"
+    drawn = load_sample(sample)
+    texts = {one.doc_sha256: bytes.fromhex(one.doc_sha256) for one in drawn.drawn}
+    groups = left.manifest.identity.counts.groups
+    remains = Remains(
+        documents=sum(there.values()),
+        strata={name: group.kept.documents for name, group in groups.items()},
+        whole={name for name, digest in texts.items() if there.get(digest, 0) == every.get(digest, 0)},
+        some={name for name, digest in texts.items() if there.get(digest, 0)},
+    )
+    problems = after_removals(verdict, drawn, load_labels(labels), remains)
+    if problems:
+        raise ReviewNeeded(
+            f"corpus {where} shrank to {remains.documents} of {verdict.population} documents: {'; '.join(problems)}; "
+            f"it needs a new review: trigger a new run of the dump with evaluate.look and gate.look {verdict.look + 1}"
         )
 
 

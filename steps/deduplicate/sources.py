@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.dedup_index import members
+from steps.core.dedup_index import made_from, members
 from steps.core.parts import open_artifact, select_inputs
 from steps.deduplicate.config import Config
 from steps.deduplicate.index import KeysAt, keys_of
@@ -28,7 +28,7 @@ MOST_BUCKETS = 256  # of sources, by which decisions are exchanged: metadata gro
 
 @dataclass(frozen=True)
 class Source:
-    """One shard of ``artifact``: the corpus, or a published dump, whose keys lie at ``index`` if it has any."""
+    """One shard of ``artifact``: the corpus, or a published dump; its keys lie at ``index`` if it has any."""
 
     number: int
     published: bool
@@ -63,8 +63,12 @@ def _sources(corpus: str, indexes: tuple[str, ...], left_out: frozenset[str]) ->
                 published[shard.sha256, key, digest] = (member, shard, keys.get((digest, key)))
     artifact = open_artifact(corpus)
     own = sorted(Corpus.open(artifact).shards, key=lambda shard: (shard.sha256, shard.entry.key))
+    keys = keys_of(artifact)  # it was de-duplicated before, and others were published since
     found = [Source(n, True, *published[place]) for n, place in enumerate(sorted(published))]
-    found += [Source(n, False, artifact, shard, None) for n, shard in enumerate(own, len(found))]
+    found += [
+        Source(n, False, artifact, shard, keys.get((artifact.digest, shard.entry.key)))
+        for n, shard in enumerate(own, len(found))
+    ]
     return tuple(found)
 
 
@@ -86,11 +90,6 @@ def left_out(inputs: Mapping[str, Artifact]) -> frozenset[str]:
     for index in select_inputs(inputs, "index").values():
         found |= {digest for digest, member in members(index).items() if made_from(member) == corpus}
     return frozenset(found)
-
-
-def made_from(artifact: Artifact) -> str | None:
-    """Digest of the corpus that an index was made from."""
-    return artifact.manifest.identity.payload.inputs.get("corpus")
 
 
 def places(source: int, rows: np.ndarray) -> np.ndarray:

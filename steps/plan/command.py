@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.core.artifact import Artifact
-from steps.core.catalog import Catalog, index_dumps
+from steps.core.catalog import Catalog, live_indexes
 from steps.core.config import StepConfig
 from steps.core.digest import bytes_digest, canonical_json, json_digest
 from steps.core.errors import ConfigError
@@ -193,7 +193,7 @@ def resolve_run_inputs(
         raise ConfigError(f"recipe.inputs: DAG {recipe.dag} takes no {', '.join(unknown)}")
     resolved = {name: _resolve(catalog, name, value, store) for name, value in values.items()}
     if "dedup_index" in wanted:
-        indexes, own = _published_indexes(catalog, recipe.name, dump)
+        indexes, own = live_indexes(catalog.get("dedup_index"), recipe.name, dump)
         resolved["dedup_index"] = {number: Artifact.open(ref, store).ref for number, ref in indexes.items()}
         if own:
             resolved["own_dedup_index"] = Artifact.open(own, store).ref
@@ -237,18 +237,3 @@ def _resolve(catalog: Catalog, name: str, value: Any, store: Store) -> Any:
             )
         return Artifact.open(entry["dumps"][dump]["corpus"], store).ref
     return {key: Artifact.open(ref, store).ref for key, ref in sorted(entry.items())}
-
-
-def _published_indexes(catalog: Catalog, corpus: str, dump: str | None) -> tuple[dict[str, str], str | None]:
-    """De-duplication indexes of what is published, and this run's own dump inside one of them.
-
-    An index of that dump only is left out, and of an index that holds it among others de-duplication leaves it out: a
-    repeat never meets itself.
-    """
-    others, own = [], None
-    for entry in catalog.get("dedup_index").get("live", []):
-        held = {(d["corpus"], d["dump"]): d["ref"] for d in index_dumps(entry)}
-        if held.keys() != {(corpus, dump)}:
-            others.append(entry["ref"])
-            own = held.get((corpus, dump or ""), own)
-    return {f"{number:03d}": ref for number, ref in enumerate(others)}, own

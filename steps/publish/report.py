@@ -19,4 +19,13 @@ def report(ctx: StepContext, counts: Counts) -> bytes:
         Number("readers", ", ".join(verdict["readers"]) or "none", f"look {verdict['look']}"),
         Number("taken down", f"{ctx.facts['takedowns']:,}", "documents by the takedown list", "removed"),
     ]
+    if "repeated_by_others" in ctx.facts:
+        numbers.append(
+            Number(
+                "published by others meanwhile",
+                f"{ctx.facts['repeated_by_others']:,}",
+                "documents that repeat them, left out",
+                "removed",
+            )
+        )
     return stage_report(ctx, counts, [Section("Verdict", [Numbers(numbers)])])

@@ -1,4 +1,4 @@
-"""publish: verify, write the kept rows, point the catalog to them."""
+"""publish: verify, leave out what others published since, write the kept rows, point the catalog to them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,29 @@ from steps.core.errors import VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.takedown import Takedowns
 from steps.core.verdict import Verdict
-from steps.core.verification import load_sample, verify, verify_corpus
+from steps.core.verification import check_removals, load_sample, verify, verify_corpus
 from steps.publish.config import Config
 from steps.publish.index import new_index, with_index
+from steps.publish.overtaken import DEDUP_INDEX, REMOVALS, published_from, settle
 from steps.publish.report import report
 
-CORPORA, DEDUP_INDEX = "corpora", "dedup_index"
+CORPORA = "corpora"
 REASON = "takedown"
 
 
 def run(ctx: StepContext) -> None:
-    """Verify the verdict, then materialise every shard."""
+    """Verify the verdict, for what is left of its documents too, then materialise every shard."""
     corpus = ctx.inputs["corpus"]
     verdict = verify(ctx.inputs["verdict"], corpus.manifest.identity.documents)
     for name in ("sample", "labels"):
         if ctx.inputs[name].digest != getattr(verdict, name):
             raise VerdictRefused(f"publish: the input {name} is not the one that the verdict rests on")
     check_draw(ctx)
-    ctx.map("publish", publish_shard, [{"shard": shard.index} for shard in ctx.corpus().shards])
+    left = published_from(ctx.inputs)
+    if left is not corpus:
+        check_removals(left, corpus, verdict, ctx.inputs["sample"], ctx.inputs["labels"])
+        ctx.set("repeated_by_others", left.manifest.identity.counts.total.removed.documents)
+    ctx.map("publish", publish_shard, [{"shard": shard.index} for shard in Corpus.open(left).shards])
     removed = sum(part.counts.total.removed.documents for part in ctx.parts)
     ctx.set("takedowns", removed)
     ctx.set("gated_documents", verdict.documents)
@@ -109,7 +114,7 @@ def summary(verdict: Verdict) -> dict[str, Any]:
 
 def publish_shard(task: dict[str, Any], part: PartWriter) -> None:
     """One base shard's kept rows, less takedowns, as a new base shard with the signals that lay on it."""
-    shard = Corpus.open(part.inputs["corpus"]).shards[task["shard"]]
+    shard = Corpus.open(published_from(part.inputs)).shards[task["shard"]]
     table = shard.read(signals=None if shard.signal_names else ())
     if table.num_rows == 0:
         return
@@ -160,17 +165,17 @@ def taken_down(config: Config, doc_ids: Iterable[str], urls: Iterable[str]) -> n
 def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
     """Enter the corpus and its de-duplication index into the catalog; nothing without a run. Idempotent.
 
-    The verdict is verified once more, for a committed artifact may be older than the signing key. Raises DataError if
-    another dump was published since the de-duplication, which must then be repeated against the new index.
+    The verdict is verified once more, for a committed artifact may be older than the signing key. Raises Overtaken if
+    another dump was published meanwhile: then `settle` de-duplicates again, and the corpus is published anew.
     """
     if not run:
         return
     verdict = verify_corpus(artifact)
     name, dump = run["recipe"]["name"], run["dump"]
     catalog = Catalog(artifact.store)
-    gated = artifact.input("corpus")
-    if gated.files(INDEX):
-        new = new_index(gated)
+    left = published_from({key: artifact.input(key) for key in artifact.input_names()})
+    if left.files(INDEX):
+        new = new_index(left)
         catalog.update(DEDUP_INDEX, lambda value: with_index(value, new, name, dump))
     entry = {
         "corpus": artifact.local_ref,
@@ -197,8 +202,15 @@ STEP = Step(
     version=2,
     config=Config,
     run=run,
-    inputs=(Input("corpus"), Input("sample"), Input("labels"), Input("verdict")),
+    inputs=(
+        Input("corpus"),
+        Input("sample"),
+        Input("labels"),
+        Input("verdict"),
+        Input(REMOVALS, optional=True),
+    ),
     makes="corpus",
+    settle=settle,
     after_commit=point_catalog,
     report=report,
 )

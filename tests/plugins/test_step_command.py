@@ -78,7 +78,7 @@ def test_a_step_inherits_no_setting_of_airflow(monkeypatch: pytest.MonkeyPatch) 
     assert not {name for name in environment if name.startswith(("AIRFLOW", "AWS_"))}
 
 
-@pytest.mark.parametrize("code", [64, 65, 77, 78, 1, 70])
+@pytest.mark.parametrize("code", [64, 65, 77, 78, 79, 1, 70])
 def test_what_a_retry_cannot_help_is_not_retried(code: int) -> None:
     error = failure("filter", code, "error: score.high: too much")
     assert isinstance(error, AirflowFailException)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steps.core.catalog import index_dumps
-from steps.core.errors import DataError
+from steps.core.errors import Overtaken
 from steps.publish.config import Config
 from steps.publish.index import NewIndex, with_index
 from steps.publish.step import taken_down
@@ -64,7 +64,7 @@ def test_a_dump_that_was_not_compared_with_what_is_live_is_refused(
     value = with_index(with_index({}, new("a1"), "own", "D1"), new("b1", "a1", "a1"), "own", "D2")
     value = with_index(value, new("c1", "a1 b1"), "own", "D3")
     before = copy.deepcopy(value)
-    with pytest.raises(DataError, match=f"^{named} was published since"):
+    with pytest.raises(Overtaken, match=f"^{named} was published since"):
         with_index(value, index, "own", dump)
     assert value == before
 

@@ -14,7 +14,7 @@ from steps.core.catalog import Catalog, index_dumps
 from steps.core.cli import main
 from steps.core.corpus import Corpus
 from steps.core.dedup_index import members
-from steps.core.errors import DataError, VerdictRefused
+from steps.core.errors import VerdictRefused
 from steps.core.pipeline import resolve_inputs, stage
 from steps.core.recipe import Recipe
 from steps.core.step import Outcome
@@ -193,21 +193,3 @@ def test_a_document_that_was_taken_down_keeps_its_re_posts_out_of_every_later_du
         factory.publish(dump, made)
         assert len(factory.live()) <= math.log2(number) + 1
     assert factory.live() == [["D1", "D2", "D3", "D4"]]
-
-
-def test_of_two_dumps_in_flight_the_second_is_refused_until_it_ran_again(
-    tmp_path: Path, documents: list[dict[str, Any]]
-) -> None:
-    factory = Factory(tmp_path)
-    factory.publish("D1", factory.run("D1", posts(documents, "D1", 0, 40)))
-    two, three = posts(documents, "D2", 40, 80), posts(documents, "D3", 80, 120)
-    three.append(again(two[0], "D3", "near"))
-    second, third = factory.run("D2", two), factory.run("D3", three)
-    factory.publish("D2", second)
-    with pytest.raises(DataError, match="own/D2 was published since"):
-        factory.publish("D3", third)
-    assert factory.live() == [["D1", "D2"]]
-    third = factory.run("D3", three)
-    assert set(removed(third)) == {three[-1]["url"]}
-    factory.publish("D3", third, look=2)
-    assert factory.live() == [["D1", "D2"], ["D3"]]
