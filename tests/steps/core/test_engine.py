@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from steps.core.engine import Engine
 from steps.core.errors import ConfigError, DataError, ServiceError, UsageError
 from steps.core.ray_engine import check_reach
 from tests.steps.core import toy
+from tests.steps.ray_nodes import RayNodes, start
 
 ROOT = Path(__file__).parents[3]
 
@@ -133,18 +133,6 @@ def test_the_server_holds_no_key_and_no_thread_and_the_workers_have_the_environm
     assert len(os.listdir(f"/proc/{found[0]}/task")) == 1
 
 
-ADD_NODE = """
-import json, sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-second = cluster.add_node(num_cpus=1)
-print(json.dumps(cluster.address), flush=True)
-sys.stdin.readline()
-cluster.remove_node(second, allow_graceful=False)
-print("null", flush=True)
-sys.stdin.readline()
-cluster.shutdown()
-"""
 MAKE_TOY = """
 import sys
 from steps.core.step import run_step
@@ -156,59 +144,29 @@ print(run_step(MAKE, config=config, inputs={}, root="file://" + sys.argv[1], run
 """
 
 
-def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    inherited = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, "-c", code, *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=inherited, text=True, stdin=pipe, stdout=pipe)
-
-
-Cluster = tuple[str, subprocess.Popen[str], str]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """(address, process, file) of two Ray nodes on this machine; a line to the process kills the second node.
-
-    The toy's tasks write their numbers into the file.
-    """
-    pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[ray]'")
-    count = str(tmp_path_factory.mktemp("ray") / "tasks")
-    environment = {"TOY_PAUSE": "0.5", "TOY_COUNT": count, "TOKENMILL_SCRATCH": str(Path(count).parent)}
-    process = start(ADD_NODE, RAY_ADDRESS="", RAY_USAGE_STATS_ENABLED="0", **environment)
-    assert process.stdout is not None
-    yield json.loads(process.stdout.readline()), process, count
-    process.communicate("\n\n", timeout=60)
-
-
-@pytest.mark.slow
 def test_the_same_bytes_come_out_of_two_ray_nodes_of_which_one_is_killed_half_way(
-    cluster: Cluster, tmp_path: Path
+    ray_nodes: RayNodes, tmp_path: Path
 ) -> None:
-    address, nodes, count = cluster
     refs = []
     for workers in ("1", "2"):
         local = start(MAKE_TOY, str(tmp_path / workers), workers)
         refs.append(local.communicate(timeout=60)[0].strip())
-    made = start(MAKE_TOY, str(tmp_path / "ray"), "1", RAY_ADDRESS=address)
+    ray_nodes.two()
+    made = start(MAKE_TOY, str(tmp_path / "ray"), "1", RAY_ADDRESS=ray_nodes.address)
     while len(list((tmp_path / "ray").glob("make/*/parts/*.json"))) < 4:
         assert made.poll() is None
         time.sleep(0.02)
-    assert nodes.stdin is not None and nodes.stdout is not None
-    nodes.stdin.write("\n")
-    nodes.stdin.flush()
-    assert nodes.stdout.readline() == "null\n"
+    ray_nodes.one()
     assert len(list((tmp_path / "ray").glob("make/*/parts/*.json"))) < 12, "the node was killed too late"
     refs.append(made.communicate(timeout=120)[0].strip().rpartition("\n")[2])  # below Ray's own messages
     assert made.returncode == 0
     assert len({Artifact.open(ref).digest for ref in refs}) == 1
-    done = Path(count).read_text().split()
+    done = ray_nodes.count.read_text().split()
     assert sorted(set(done), key=int) == [str(n) for n in range(12)]
     assert len(done) <= 12 + 2, "more than the tasks of the killed node were done again"
 
 
-@pytest.mark.slow
-def test_errors_on_ray_arrive_as_they_were_raised(cluster: Cluster) -> None:
+def test_errors_on_ray_arrive_as_they_were_raised(ray_nodes: RayNodes) -> None:
     code = (
         "import sys; from steps.core.ray_engine import RayEngine; from tests.steps.core import toy\n"
         "from steps.core.errors import DataError\n"
@@ -218,7 +176,7 @@ def test_errors_on_ray_arrive_as_they_were_raised(cluster: Cluster) -> None:
         "except DataError as error: print(error)\n"
         "engine.close()"
     )
-    said, _ = start(code, cluster[0]).communicate(timeout=120)
+    said, _ = start(code, ray_nodes.address).communicate(timeout=120)
     assert said == "row 3\n"
 
 
