@@ -190,7 +190,7 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=5,
+    version=6,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("index", optional=True, many=True), Input("own", optional=True)),

@@ -14,8 +14,8 @@ from steps.text.minhash import alike, least_agreement
 
 # Jaccard similarity below which edits are not counted: bands find 72 % of pairs at it, and fewer below
 LEAST_SHARED = 0.5
-# for which sketches reject one pair in 30,000; of pairs at 0.6 they reject one in 100
-SKETCHED = 0.7
+# for which sketches reject one pair in 30,000; of pairs at 0.5 they reject one in 560
+SKETCHED = 0.6
 # share of another text's length from which a text contained in it is a copy of it, and not a quotation
 SHORTEST = 0.7
 # characters or words; two texts as long as that take some 0.1 s at most

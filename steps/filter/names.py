@@ -85,10 +85,13 @@ SENTENCE = {
     "unfinished": "1 if what is left of the document after all other rules ends in the sentence, and it in a comma, "
     "colon, opening bracket or in no mark that ends a sentence (once per document if it has 5 tokens or more)",
     "repeats_earlier": "1 if an earlier sentence of the document is the same",
+    "nearly_repeats": "1 - tokens inserted or removed / tokens of the longer of the sentence and the most similar "
+    "earlier one of the document, of 10 to 400 tokens and the same numbers and negations; 0 below 0.85",
 }
 ENDINGS = ("cut_off", "unfinished")  # judged after all other spans were removed
 NO_CONTENT = (
     "repeats_earlier",
+    "nearly_repeats",
     "link_definition",
     "tail_run",
 )  # what they remove is not counted in lost_share

@@ -17,7 +17,8 @@ from steps.filter import matcher
 from steps.filter.config import Config
 from steps.filter.layout import ends_in_comma, tail_run, wide_gaps
 from steps.filter.patterns import OTHER_CASES, Expression, compile_expression, matches
-from steps.text import ngrams, segment
+from steps.text import hashing, ngrams, segment
+from steps.text.near_repeats import near_repeats
 from steps.text.segment import Spans
 from steps.text.unicode_tables import classes
 
@@ -25,6 +26,7 @@ SHORT_LINE = 30  # characters [FineWeb]
 LONG_LINE = 200  # characters [mC4]
 PATTERN_BYTES = 65_536  # of a line that patterns look at
 MIN_TOKENS = 300  # of a document, below which one word must not be a large share
+NEARLY = 0.85  # similarity from which a sentence counts as a near repeat; rules set bounds above it
 DECIMALS = 6  # signals are stored as they are judged; rounding keeps libm's last bit out
 
 
@@ -110,6 +112,7 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     line_hash = segment.hash_spans(data, lines.start, lines.end)
     sentence_hash = _trimmed_hash(data, sentences)
     document_of_sentence = lines.parent[sentences.parent]
+    own_tokens = hashing.words(prose, np.append(sentences.start, len(prose)), table)
     line_repeats = _repeats(lines.parent, len(offsets) - 1, line_hash)
     sentence_repeats = _repeats(document_of_sentence, len(offsets) - 1, sentence_hash)
 
@@ -123,6 +126,7 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
         "characters": size.astype(np.float64),
         "tokens": tokens.astype(np.float64),
         "repeats_earlier": sentence_repeats.astype(np.float64),
+        "nearly_repeats": near_repeats(own_tokens, document_of_sentence, NEARLY)[0],
     }
     document = _document_signals(
         per_line,

@@ -367,7 +367,7 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=6,
+    version=7,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("classifiers", optional=True, many=True)),

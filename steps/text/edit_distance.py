@@ -126,3 +126,40 @@ def fits(a, b, similarity, shortest, longest):
         return False
     most = int((1 - similarity) * len(a) + 1e-9)
     return fitted_edits(a, b, most) <= most
+
+
+@njit
+def indels(a, b, most):
+    """Fewest insertions and deletions that make ``a`` into ``b`` (arrays of hashes); ``most`` + 1 if there are more
+    than ``most``. A replacement is one of each.
+
+    Only the 2 * ``most`` + 1 diagonals that so few edits can reach are filled (Ukkonen,
+    https://doi.org/10.1016/S0019-9958(85)80046-2).
+    """
+    n, m, far = len(a), len(b), most + 1
+    if abs(n - m) > most:
+        return far
+    row = np.empty(
+        2 * most + 3, np.int64
+    )  # of column j in row i at j - i + most + 1, between two that are far
+    for place in range(len(row)):
+        j = place - most - 1
+        row[place] = j if 0 <= j <= most else far
+    for i in range(1, n + 1):
+        least = far
+        for place in range(1, 2 * most + 2):
+            j = i + place - most - 1
+            if j < 0 or j > m:
+                row[place] = far
+                continue
+            if j > 0 and a[i - 1] == b[j - 1]:
+                found = row[place]
+            elif j > 0:
+                found = min(row[place + 1], row[place - 1]) + 1
+            else:
+                found = i
+            row[place] = min(found, far)
+            least = min(least, row[place])
+        if least == far:
+            return far
+    return row[m - n + most + 1]

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from simhash import Simhash
 
+LEAST_SHARED = 0.5  # Jaccard similarity from which edits count
 TOKEN = re.compile(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+")
 
 
 class Settings(NamedTuple):
     hamming: int
     similarity: float
-    edit_similarity: float = 0.9
+    edit_similarity: float = 0.87
     max_candidates: int = 64
     max_cluster: int = 1000
     min_features: int = 20
@@ -53,44 +54,77 @@ def simhash(text: str, settings: Settings) -> tuple[int, int]:
     return (Simhash(weights).value if weights else 0), len(weights)
 
 
-def near_duplicates(
-    texts: Sequence[str],
-    order: Sequence[int],
-    settings: Settings,
-    fingerprints: list[tuple[int, int]] | None = None,
-    bands: Sequence[Sequence[int]] | None = None,
-    alike: Callable[[int, int], bool] = lambda i, j: True,
-) -> dict[int, tuple[int, int, float]]:
-    """{removed: (kept match, distance, similarity)}: every document against every kept one before it.
+class AllPairs:
+    """Every pair of ``texts`` whose fingerprints differ in at most ``widest`` bits or which share a band key, if
+    sketches leave it possible; pairs are then measured once, for all settings that ask.
 
-    A pair is compared if it is within the Hamming bound or has an equal number at a place of ``bands``, and ``alike``.
+    bands: one sequence of numbers per text. alike: whether sketches leave a pair possible. grams: tokens per n-gram by
+    which pairs are verified.
     """
-    fingerprints = fingerprints or [simhash(text, settings) for text in texts]
-    values = np.array([value for value, _ in fingerprints], np.uint64)
-    keys = np.array(bands if bands is not None else np.zeros((len(texts), 0)))
-    units = [TOKEN.findall(text.lower()) for text in texts]
-    units = [list("".join(tokens)) if mostly_han(tokens) else tokens for tokens in units]
-    sets = [set(map(tuple, _token_grams(text, settings.verify_gram))) for text in texts]
-    kept: list[int] = []
-    absorbed = dict.fromkeys(order, 0)
-    removed: dict[int, tuple[int, int, float]] = {}
-    for i in order:
-        if fingerprints[i][1] < settings.min_features:
-            continue
-        distances = np.bitwise_count(values[kept] ^ values[i])
-        candidates = np.flatnonzero((distances <= settings.hamming) | (keys[kept] == keys[i]).any(axis=1))
-        near = [(int(distances[at]), at, kept[at]) for at in candidates.tolist()]
-        near = [(d, at, k) for d, at, k in near if absorbed[k] < settings.max_cluster and alike(i, k)]
-        for distance, _, k in sorted(near)[: settings.max_candidates]:
-            similarity = len(sets[i] & sets[k]) / len(sets[i] | sets[k])
-            edited = similarity >= 0.5 and edit_similarity(units[i], units[k]) >= settings.edit_similarity
-            if similarity >= settings.similarity or edited:
-                removed[i] = (k, distance, similarity)
-                absorbed[k] += 1
-                break
-        else:
-            kept.append(i)
-    return removed
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        fingerprints: Sequence[tuple[int, int]],
+        bands: Sequence[Sequence[int]],
+        alike: Callable[[int, int], bool],
+        widest: int,
+        gram: int = 2,
+    ) -> None:
+        self.features = [features for _, features in fingerprints]
+        tokens = [TOKEN.findall(text.lower()) for text in texts]
+        self.units = [list("".join(some)) if mostly_han(some) else some for some in tokens]
+        self.sets = [{tuple(some[i : i + gram]) for i in range(len(some) - gram + 1)} for some in tokens]
+        values, keys = np.array([value for value, _ in fingerprints], np.uint64), np.array(bands)
+        self.near: list[list[tuple[int, int, bool]]] = [[] for _ in texts]
+        for i in range(len(texts)):
+            distance = np.bitwise_count(values[i:] ^ values[i])
+            shared = (keys[i:] == keys[i]).any(axis=1)
+            for at in np.flatnonzero((distance <= widest) | shared)[1:].tolist():
+                if alike(i, i + at):
+                    self.near[i].append((int(distance[at]), i + at, bool(shared[at])))
+                    self.near[i + at].append((int(distance[at]), i, bool(shared[at])))
+        self.similarities: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def measured(self, i: int, j: int) -> tuple[float, float]:
+        """(Jaccard similarity of the n-grams, edit similarity or 0 where that does not count)."""
+        i, j = min(i, j), max(i, j)
+        if (i, j) not in self.similarities:
+            jaccard = len(self.sets[i] & self.sets[j]) / max(1, len(self.sets[i] | self.sets[j]))
+            edits = edit_similarity(self.units[i], self.units[j]) if jaccard >= LEAST_SHARED else 0.0
+            self.similarities[i, j] = jaccard, edits
+        return self.similarities[i, j]
+
+    def decide(
+        self, order: Sequence[int], settings: Settings, minhash: bool
+    ) -> tuple[dict[int, tuple[int, int, float]], int]:
+        """({removed: (kept match, distance, similarity)}, candidate pairs): each document, in order, against every
+        kept one before it."""
+        rank = {i: at for at, i in enumerate(order)}
+        kept: set[int] = set()
+        absorbed = dict.fromkeys(order, 0)
+        removed: dict[int, tuple[int, int, float]] = {}
+        pairs = 0
+        for i in order:
+            if self.features[i] < settings.min_features:
+                continue
+            near = sorted(
+                (distance, rank[k], k)
+                for distance, k, shared in self.near[i]
+                if k in kept
+                and absorbed[k] < settings.max_cluster
+                and (distance <= settings.hamming or (minhash and shared))
+            )
+            pairs += len(near)
+            for distance, _, k in near[: settings.max_candidates]:
+                similarity, edits = self.measured(i, k)
+                if similarity >= settings.similarity or edits >= settings.edit_similarity:
+                    removed[i] = (k, distance, similarity)
+                    absorbed[k] += 1
+                    break
+            else:
+                kept.add(i)
+        return removed, pairs
 
 
 def edit_similarity(a: Sequence[str], b: Sequence[str]) -> float:
@@ -100,18 +134,14 @@ def edit_similarity(a: Sequence[str], b: Sequence[str]) -> float:
     if 10 * len(short) < 7 * len(long):
         return 0.0
     places = np.arange(len(long) + 1)
-    words = np.array(long, object)
+    numbers = {word: number for number, word in enumerate({*short, *long})}
+    words = np.array([numbers[word] for word in long])
     row = np.zeros(len(long) + 1, np.int64)
     for number, word in enumerate(short, 1):
-        replaced = row[:-1] + (words != word)
+        replaced = row[:-1] + (words != numbers[word])
         changed = np.concatenate([[number], np.minimum(row[1:] + 1, replaced)])
         row = np.minimum.accumulate(changed - places) + places
     return 1 - int(row.min()) / len(short) + 1e-12
-
-
-def _token_grams(text: str, n: int) -> list[list[str]]:
-    tokens = TOKEN.findall(text.lower())
-    return [tokens[i : i + n] for i in range(len(tokens) - n + 1)]
 
 
 def first_with(

@@ -18,10 +18,10 @@ from steps.deduplicate import index as index_module
 from steps.deduplicate.config import Config
 from steps.deduplicate.index import MERGED, keys_of, taken_over
 from steps.deduplicate.keys import settings_digest
-from tests.steps.deduplicate.oracle import Settings, near_duplicates
+from tests.steps.deduplicate.oracle import Settings
 from tests.steps.deduplicate.test_deduplicate import (
     LONG_ZH,
-    band_keys,
+    all_pairs,
     deduplicate,
     dumps,
     kept,
@@ -212,8 +212,7 @@ def test_against_published_dumps_too_the_result_is_that_of_all_pairs(tmp_path: P
         everything = [*before, *mine]
         texts = [r["text"] for r in everything]
         order = sorted(range(len(texts)), key=lambda i: (i >= len(before), everything[i]["doc_id"]))
-        bands, alike = band_keys(texts, settings.similarity)
-        expected = near_duplicates(texts, order, settings, bands=bands, alike=alike)
+        expected, _ = all_pairs(texts, settings).decide(order, settings, True)
         assert not [i for i in expected if i < len(before)], "published documents stay"
         places = {(n % 2, n // 2): len(before) + n for n in range(len(mine))}
         shards = Corpus.open(corpus.artifact).shards
