@@ -203,7 +203,7 @@ class ShardWork:
 
 STEP = Step(
     name="preprocess",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),

@@ -52,12 +52,17 @@ _PHONE = re.compile(
     r")(?![A-Za-z0-9_=*/^]|[.,]\d|-\d)",
     re.ASCII,
 )
-# a number that its label makes a telephone number: 电话：62345678, Tel 0755 2345 6789
+# numbers that their label makes telephone numbers: 电话：62345678、62345679, Tel 0755 2345 6789. The label is not the
+# name in a placeholder, but may have placeholders behind it. Atomic groups: a long run of digits is tried once
+_NUMBER = r"(?>(?:[(（]0\d{2,3}[)）] ?)?\d{2,4}(?:[ -]?\d{2,4}){1,4})"
+_NEXT = r" ?[/、,，;；或和] ?"
 _PHONE_NAMED = re.compile(
-    r"((?:电话|座机|手机号?码?|热线|传真|联系方式|(?<![A-Za-z])(?:tel|telephone|phone|mobile|fax|cell))[^\d\n<+(]{0,8})"
-    r"(?<![\d.$=*/^_])(?=[\d(])((?:\(0\d{2,3}\) ?)?\d{2,4}(?:[ -]?\d{2,4}){1,4})(?![A-Za-z0-9_=*/^]|[.,]\d|-\d)",
+    r"((?:电话|座机|手机号?码?|热线|传真|联系方式|(?<![A-Za-z<])(?:tel|telephone|phone|mobile|fax|cell))[^\d\n<+(]{0,8}"
+    rf"(?:<PHONE>{_NEXT}){{0,19}})"
+    rf"(?<![\d.$=*/^_])(?=[\d(（])({_NUMBER}(?:{_NEXT}(?:{_NUMBER}|<PHONE>)){{0,19}})(?![A-Za-z0-9_=*/^]|[.,]\d|-\d)",
     re.IGNORECASE | re.ASCII,
 )
+_NAMED_NUMBER = re.compile(_NUMBER, re.ASCII)
 _IPV4 = re.compile(
     r"(?<![\w.-])(?<![^/]/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\w)",
     re.ASCII,
@@ -202,7 +207,7 @@ def mask_line(line: str, flags: int = MASKABLE) -> tuple[str, dict[str, int]]:
         line = _substitute(_ID_NUMBER, "id_number", line, lambda m: valid_id_number(m[0]), counts)
         line = _substitute(_BANK_CARD, "bank_card", line, _is_card, counts)
         line = _substitute(_PHONE, "phone", line, _is_phone, counts)
-        line = _substitute(_PHONE_NAMED, "phone", line, _is_named_phone, counts)
+        line = _substitute_named(line, counts)
         line = _substitute(_IPV4, "ip", line, _is_address, counts)
     if flags & int(bits.COLONS):
         line = _substitute(_IPV6, "ip", line, lambda m: _is_public(m[0]), counts)
@@ -239,7 +244,7 @@ def _is_phone(match: re.Match[str]) -> bool:
 
 
 def _is_named_phone(match: re.Match[str]) -> bool:
-    return 7 <= sum(c.isdigit() for c in match[2]) <= 12
+    return 7 <= sum(c.isdigit() for c in match[0]) <= 12
 
 
 def _is_address(match: re.Match[str]) -> bool:
@@ -269,13 +274,19 @@ def _substitute(
     accept: Callable[[re.Match[str]], bool],
     counts: dict[str, int],
 ) -> str:
-    """The line with accepted matches replaced; a pattern's group 1, if it is a label, stays."""
+    """The line with accepted matches replaced."""
 
     def replace(match: re.Match[str]) -> str:
         if not accept(match):
             return match[0]
         counts[kind] = counts.get(kind, 0) + 1
-        label = match[1] if pattern is _PHONE_NAMED else ""
-        return label + PLACEHOLDERS[kind]
+        return PLACEHOLDERS[kind]
 
     return pattern.sub(replace, line)
+
+
+def _substitute_named(line: str, counts: dict[str, int]) -> str:
+    """The line with the numbers behind a label replaced."""
+    return _PHONE_NAMED.sub(
+        lambda m: m[1] + _substitute(_NAMED_NUMBER, "phone", m[2], _is_named_phone, counts), line
+    )

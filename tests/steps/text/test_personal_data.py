@@ -20,6 +20,14 @@ from steps.text.personal_data import KINDS, mask_personal_data, valid_bank_card,
         ("server 8.8.8.8 and 2001:db8::ff00:42:8329.", "server <IP> and <IP>."),
         ("http://36.110.2.5/x，地址1.2.3.4", "http://<IP>/x，地址<IP>"),
         ("电话：62345678，传真 0755 2345 6789", "电话：<PHONE>，传真 <PHONE>"),
+        (
+            "电话（010）62345678、62345679或13812345678，62345670 转 3",
+            "电话<PHONE>、<PHONE>或<PHONE>，<PHONE> 转 3",
+        ),
+        (
+            "a placeholder is no label: 13812345678或1234 5678",
+            "a placeholder is no label: <PHONE>或1234 5678",
+        ),
         ("021-62345678-801", "<PHONE>"),
         ("身份证11010519491231002X号", "身份证<ID_NUMBER>号"),
         ("card 4111 1111 1111 1111, 6222-0212-3456-7894", "card <BANK_CARD>, <BANK_CARD>"),
@@ -32,6 +40,7 @@ def test_personal_data_is_masked_by_type(before: str, after: str) -> None:
         )
         before = before.replace("6222-0212-3456-7894", number)
     assert mask_personal_data(before).text == after
+    assert mask_personal_data(after).text == after
 
 
 @pytest.mark.parametrize(
