@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from plugins.processes import Trace, end_processes, load_trace
+from steps.core.settings_file import read_settings, write_settings
+from steps.core.signing import PUBLIC_KEYS, SIGNING_KEY, new_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS_MARK, SERVICE_MARK = "TOKENMILL_STEPS_OF", "TOKENMILL_DEMO_SERVICE"
@@ -85,6 +87,11 @@ class Services:
         if not self._settings and path.exists():
             self._settings = json.loads(path.read_text())
         return self._settings
+
+    @property
+    def signing(self) -> dict[str, str]:
+        """The keys that labels and verdicts are signed with and checked by, from `signing.env`."""
+        return read_settings(self.state / "signing.env")
 
     @property
     def mlflow_url(self) -> str:
@@ -146,6 +153,8 @@ class Services:
         return found or Trace(SERVICE_MARK, f"{self.state}:{name}")
 
     def _prepare(self) -> None:
+        if SIGNING_KEY not in self.signing:
+            write_settings(self.state / "signing.env", new_keys(self.signing))
         running = self.running()
         if self.settings and (running or all(_free(port) for port in self.settings["ports"].values())):
             return
@@ -283,6 +292,7 @@ class Services:
             "TOKENMILL_ROOT": f"s3://{BUCKETS[0]}",
             "TOKENMILL_INBOX": f"s3://{BUCKETS[1]}",
             "TOKENMILL_RUNNER": self.runner,
+            PUBLIC_KEYS: self.signing[PUBLIC_KEYS],
             "TOKENMILL_GIT": git_commit(),
             "TOKENMILL_MLFLOW_URL": self.mlflow_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
@@ -290,6 +300,8 @@ class Services:
 
     def _airflow(self) -> list[Service]:
         environment, airflow = self.airflow_environment(), program("airflow")
+        # the review page is in the api-server; the scheduler's tasks hand the key to the gate alone
+        signing = {**environment, SIGNING_KEY: self.signing[SIGNING_KEY]}
         commands = {
             "api": [airflow, "api-server"],
             "dag_processor": [airflow, "dag-processor"],
@@ -301,7 +313,11 @@ class Services:
             "api": lambda: status(f"{self.airflow_url}/api/v2/monitor/health") == 200,
             **{part: self._heartbeat(part) for part in ("dag_processor", "scheduler", "triggerer")},
         }
-        return [Service(name, commands[name], environment, questions[name], 180) for name in commands]
+        chosen = {"api": signing, "scheduler": signing}
+        return [
+            Service(name, commands[name], chosen.get(name, environment), questions[name], 180)
+            for name in commands
+        ]
 
     def _heartbeat(self, part: str) -> Callable[[], bool]:
         def healthy() -> bool:

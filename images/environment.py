@@ -1,4 +1,4 @@
-"""The settings of docker-compose.yml in .env: passwords made at random once, image tags, the socket's group.
+"""The settings of docker-compose.yml in .env: passwords and keys made at random once, image tags, the socket's group.
 
     python -m images.environment          makes what is missing; never changes a password that is there
 
@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import secrets
 import stat
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from images.context import ROOT
+from steps.core.settings_file import read_settings, write_settings
+from steps.core.signing import SIGNING_KEY, new_keys
 
 ENV = ROOT / ".env"
 COMPOSE_IMAGES = {
@@ -45,32 +46,16 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
-def read(path: Path = ENV) -> dict[str, str]:
-    """The settings of an .env file, empty where there is none. Lines that are no setting are passed over."""
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").split("\n")
-    pairs = (line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
-
-
 def update(values: Mapping[str, str], path: Path = ENV) -> dict[str, str]:
-    """Sets ``values``, adds the passwords that are missing, keeps every other line. Returns all settings."""
-    present = read(path)
+    """Sets ``values``, adds the passwords and keys that are missing, keeps every other line. Returns all settings."""
+    present = read_settings(path)
     missing = {name: make() for name, make in GENERATED.items() if not present.get(name)}
+    if not present.get(SIGNING_KEY):
+        missing |= new_keys(present)
     defaults = {"COMPOSE_PROJECT_NAME": "tokenmill", "DOCKER_GID": socket_group()}
     missing |= {name: value for name, value in defaults.items() if not present.get(name)}
     wanted = {**missing, **values}
-    old = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-    kept = [line for line in old if line.partition("=")[0].strip() not in wanted]
-    while kept and not kept[-1].strip():
-        kept.pop()
-    text = "\n".join([*kept, *(f"{name}={value}" for name, value in wanted.items())]) + "\n"
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    fresh.replace(path)
+    write_settings(path, wanted)
     return {**present, **wanted}
 
 
@@ -85,7 +70,7 @@ def socket_group() -> str:
 
 def main() -> int:
     """Makes .env, or completes it."""
-    before = read()
+    before = read_settings(ENV)
     made = sorted(set(update({})) - set(before))
     print(f"{ENV}: " + (f"made {', '.join(made)}" if made else "complete, nothing changed"))
     return 0

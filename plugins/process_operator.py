@@ -84,7 +84,7 @@ class ProcessStepOperator(BaseOperator):
         machine = {name: os.environ[name] for name in _MACHINE if name in os.environ}
         environment = {
             **machine,
-            **step_environment(str(result), run_facts(context)),
+            **step_environment(spec.step, str(result), run_facts(context)),
             **s3_environment(),
             MARK: self._trace.mark,
         }

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.log import mask_secret
+
+from steps.core.signing import SIGNING_KEY
 
 RESULT_VARIABLE = "STEP_MANIFEST"
 MAX_RESULT_BYTES = 48_000  # an XCom is a pointer, not data
@@ -24,6 +27,8 @@ RETRIED = {69: "a service does not answer", 74: "a disk or bucket is full or can
 
 # What a step inherits from the worker. Airflow's own settings (which hold its secrets) never do.
 _INHERITED = ("TOKENMILL_", "MLFLOW_TRACKING_", "NUMBA_", "OMP_", "RAY_ADDRESS", "LANG", "LC_", "TZ")
+
+_SIGNING_STEP = "gate"  # the only step that signs; the review page, which signs too, is no step
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,17 @@ def plan_command(spec: StageSpec, run_id: str, dump: str | None, params: Mapping
     return command
 
 
-def step_environment(result_path: str, facts: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a step without its secrets. ``facts`` (run address, image …) end in its lineage."""
+def step_environment(step: str, result_path: str, facts: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a step without the store's keys; only the gate gets the key that signs verdicts.
+
+    ``facts`` (run address, image …) end in its lineage.
+    """
     inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
     inherited.pop("TOKENMILL_DEMO_SERVICE", None)  # the mark of the scheduler itself
+    if key := inherited.get(SIGNING_KEY):
+        mask_secret(key)
+        if step != _SIGNING_STEP:
+            del inherited[SIGNING_KEY]
     return {
         **inherited,
         **facts,

@@ -95,7 +95,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         pin = locked_image(self.image).context
         facts = {**run_facts(context), "TOKENMILL_IMAGE": image["Id"], "TOKENMILL_IMAGE_CONTEXT": pin}
         facts["TOKENMILL_IMAGES"] = json.dumps(image_pins())
-        environment = {**step_environment(RESULT_PATH, facts), **s3_environment()}
+        environment = {**step_environment(self._stage.step, RESULT_PATH, facts), **s3_environment()}
         self.container = self.cli.create_container(
             image=image["Id"],
             command=command,

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from steps.core.artifact import Artifact
 from steps.core.digest import canonical_json
 from steps.core.errors import DataError, UsageError
-from steps.core.labels import DEFECTS, Label, collect_labels, label_key, put_label
+from steps.core.labels import DEFECTS, Label, given_labels, label_key, put_label, standing_labels
 from steps.core.store import ObjectMissing
 
 GUIDELINE_VERSION = "1"
@@ -80,6 +80,7 @@ class Desk:
         automatic = sample.read_table(sample.file("automatic.parquet"), ["sample_id", "defects"]).to_pylist()
         self._hints = {row["sample_id"]: tuple(row["defects"] or ()) for row in automatic}
         self._lock = threading.RLock()
+        self._given: dict[str, Label] = {}  # every label object read so far, by its key
         self._labels: dict[str, dict[str, Label]] = {}
         self._missing = {
             name: document.readers for name, document in self.documents.items()
@@ -190,7 +191,8 @@ class Desk:
         if self.clock() - self._refreshed < REFRESH_SECONDS:
             return
         fresh: dict[str, dict[str, Label]] = {}
-        for label in collect_labels(self.store, self.sample.digest):
+        self._given = given_labels(self.store, self.sample.digest, self._given)
+        for label in standing_labels(self._given):
             fresh.setdefault(label.sample_id, {})[label.annotator] = label
         self._labels = fresh
         for name in fresh:

@@ -31,6 +31,7 @@ from steps.core.task import result_of, run_section
 STEP_COMMANDS = {
     "plan": ("steps.plan.command", "fix a run: validate the recipe, list the inputs, write run.json"),
     "gate": ("steps.gate.command", "plan a review, or explain a verdict"),
+    "keys": ("steps.gate.keys", "make the keys that labels and verdicts are signed with, or list them"),
     "labels": ("steps.review.command", "a sample as Label Studio tasks, and its answers as labels"),
     "rules": (
         "steps.filter.command",
@@ -52,6 +53,7 @@ EXAMPLES = {
     "trace": "tokenmill trace 0f3c9a… publish/51de",
     "plan": "tokenmill plan --recipe demo_factory --dump cc-2026-11 --dry-run",
     "gate": "tokenmill gate plan --documents 1000000 --limit 0.001",
+    "keys": "tokenmill keys new .env",
     "labels": "tokenmill labels import evaluate/9b04 export.json",
     "rules": "tokenmill rules try filter/3f2a --set d33_top_4_gram_v1.max=0.3",
     "dedup": "tokenmill dedup explain 0f3c9a… --artifact deduplicate/32de",

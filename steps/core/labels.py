@@ -6,12 +6,9 @@ new object that names in ``supersedes`` the one it replaces.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import itertools
-import os
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from steps.core.digest import canonical_json, json_digest
 from steps.core.errors import DataError, VerdictRefused
 from steps.core.policy import DEFECT_CLASSES, Reader
+from steps.core.signing import is_signed, signer, trusted_keys
 from steps.core.store import Store
-
-SIGNING_KEY = "TOKENMILL_SIGNING_KEY"
 
 # Defect classes a reader chooses from; the last three are Ziya2's human criteria (Figure 8) where no class fits.
 DEFECTS = (*DEFECT_CLASSES, "coherence", "readability", "other")
@@ -73,22 +69,9 @@ class Label(BaseModel):
     supersedes: str | None = Field(None, description="Key of the label object that this one corrects.")
     signature: str | None = None
 
-    def signed(self, key: bytes) -> Label:
-        """The label with the signature that ``key`` gives it."""
-        return self.model_copy(
-            update={"signature": sign(self.model_dump(mode="json", exclude={"signature"}), key)}
-        )
-
-
-def signing_key() -> bytes | None:
-    """The key that labels and verdicts are signed with, from the environment; None where none is configured."""
-    value = os.environ.get(SIGNING_KEY, "")
-    return value.encode() if value else None
-
-
-def sign(content: object, key: bytes) -> str:
-    """HMAC-SHA256 (hex) of the canonical JSON of ``content``."""
-    return hmac.new(key, canonical_json(content), hashlib.sha256).hexdigest()
+    def said(self, sample: str) -> dict[str, Any]:
+        """What a signature of the label is on: everything it says, and the sample for which it was said."""
+        return {"sample": sample, "label": self.model_dump(mode="json", exclude={"signature"})}
 
 
 def label_key(sample: str, label: Label) -> str:
@@ -98,36 +81,52 @@ def label_key(sample: str, label: Label) -> str:
 
 
 def put_label(store: Store, sample: str, label: Label) -> str:
-    """Create the label object; saying the same twice creates one. Signed where a key is configured. Returns its key."""
-    key = signing_key()
-    signed = label.signed(key) if key else label
+    """Create the label object; saying the same twice creates one. Signed where a key is configured. Returns its key.
+
+    Raises ConfigError where labels must be signed and there is no key to sign with.
+    """
+    key = signer()
+    signed = label.model_copy(update={"signature": key.sign("label", label.said(sample))}) if key else label
     where = label_key(sample, label)
     store.create(where, canonical_json(signed.model_dump(mode="json")))
     return where
 
 
-def collect_labels(store: Store, sample: str) -> list[Label]:
-    """The labels that people gave to the sample with that digest, without those that a correction replaced.
+def given_labels(store: Store, sample: str, known: Mapping[str, Label] | None = None) -> dict[str, Label]:
+    """Every label that people gave to the sample with that digest, corrected ones too, by object key.
 
-    Raises DataError for a damaged object, VerdictRefused for an unsigned one where a signing key is configured.
+    ``known``: what an earlier call gave; these objects are created once and never change, so only others are read.
+    Raises DataError for a damaged object, VerdictRefused for one that is not signed by an accepted key.
     """
-    key = signing_key()
+    trusted, known = trusted_keys(), known or {}
     found: dict[str, Label] = {}
     for info in sorted(store.list(f"labels/{sample}/"), key=lambda info: info.key):
+        if info.key in known:
+            found[info.key] = known[info.key]
+            continue
         try:
             label = Label.model_validate_json(store.get(info.key))
         except ValidationError as error:
             first = error.errors()[0]
             raise DataError(f"label {store.uri}/{info.key}: {first['loc']}: {first['msg']}") from None
-        if key:
-            expected = sign(label.model_dump(mode="json", exclude={"signature"}), key)
-            if not hmac.compare_digest(expected, label.signature or ""):
-                raise VerdictRefused(
-                    f"label {store.uri}/{info.key} is not signed by this installation; remove it"
-                )
+        if trusted and not is_signed("label", label.said(sample), label.signature or "", trusted):
+            raise VerdictRefused(
+                f"label {store.uri}/{info.key} is not signed by a key that this installation accepts "
+                f"({', '.join(trusted)}); remove it"
+            )
         found[info.key] = label
-    replaced = {label.supersedes for label in found.values() if label.supersedes}
-    return [label for name, label in sorted(found.items()) if name not in replaced]
+    return found
+
+
+def standing_labels(given: Mapping[str, Label]) -> list[Label]:
+    """The labels of `given_labels` without those that a correction replaced."""
+    replaced = {label.supersedes for label in given.values() if label.supersedes}
+    return [label for name, label in sorted(given.items()) if name not in replaced]
+
+
+def collect_labels(store: Store, sample: str) -> list[Label]:
+    """The labels that people gave to the sample with that digest, and that stand; raises what `given_labels` does."""
+    return standing_labels(given_labels(store, sample))
 
 
 def is_bad(labels: Sequence[Label]) -> bool:

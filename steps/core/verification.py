@@ -6,7 +6,6 @@ trusts a task state.
 
 from __future__ import annotations
 
-import hmac
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError, DataError, ReviewNeeded, UsageError, VerdictRefused
-from steps.core.labels import Label, labels_from_table, sign, signing_key
+from steps.core.labels import Label, labels_from_table
 from steps.core.policy import Reader
 from steps.core.remains import Remains, after_removals
+from steps.core.signing import Signer, is_signed, trusted_keys
+from steps.core.store import ObjectMissing, Store
 from steps.core.verdict import Drawn, Sample, SampleFacts, Verdict, decide
 
 VERDICT_FILE = "verdict.json"
-SIGNATURE_FILE = "verdict.sig"
 # a store that is away, or refuses, says nothing on a verdict
 UNCONFIRMED = (ConfigError, DataError, UsageError)
 
@@ -85,22 +85,47 @@ def read_verdict(artifact: Artifact) -> Verdict:
         raise DataError(f"{artifact.reference.uri}: {error.errors()[0]['msg']}") from None
 
 
-def sign_verdict(verdict: Verdict, key: bytes) -> str:
-    """The signature of a verdict (hex)."""
-    return sign(verdict.model_dump(mode="json"), key)
+def signature_key(verdict: Verdict, key_id: str) -> str:
+    """Where a signature lies: beside the artifacts, so that a new key changes no digest and nothing runs again."""
+    return f"signatures/{verdict.digest}/{key_id}"
 
 
-def verify(artifact: Artifact, documents: str | None, acceptance: Acceptance | None = None) -> Verdict:
-    """The verdict in a `gate` artifact, computed again, for the set of documents with the digest ``documents``.
+def put_signature(store: Store, verdict: Verdict, key: Signer) -> str:
+    """Sign a verdict; doing so twice leaves one object. Returns its key."""
+    where = signature_key(verdict, key.public.id)
+    store.put(where, key.sign("verdict", verdict.model_dump(mode="json")).encode())
+    return where
 
-    Raises VerdictRefused if it is missing, forged, edited, for other documents, not a pass, by another policy or
-    other readers than ``acceptance`` says (None: any), or unsigned where TOKENMILL_SIGNING_KEY is set.
+
+def check_signature(store: Store, verdict: Verdict, where: str) -> None:
+    """Raise VerdictRefused unless an accepted key signed the verdict; nothing where none is required."""
+    trusted, content = trusted_keys(), verdict.model_dump(mode="json")
+    for name in trusted:
+        try:
+            signature = store.get(signature_key(verdict, name)).decode("utf-8", "replace")
+        except ObjectMissing:
+            continue
+        if is_signed("verdict", content, signature, trusted):
+            return
+    if not trusted:
+        return
+    prefix = signature_key(verdict, "")
+    others = sorted(info.key.removeprefix(prefix)[:16] for info in store.list(prefix))
+    found = f"its signature is of the key {', '.join(others)}" if others else "it is not signed"
+    raise VerdictRefused(
+        f"verdict {where}: {found}; this installation accepts {', '.join(trusted)}. Run its gate again"
+    )
+
+
+def confirm(artifact: Artifact) -> Verdict:
+    """The verdict in a `gate` artifact, computed again from what it names.
+
+    Raises VerdictRefused if it cannot be, or if something else comes out than what the artifact says.
     """
     where = artifact.reference.uri
     try:
         stored = read_verdict(artifact)
         computed = recompute(artifact.input("sample"), artifact.input("labels"), stored.veto)
-        signature = next((artifact.read_bytes(f).decode() for f in artifact.files("signature")), "")
     except UNCONFIRMED as error:
         raise VerdictRefused(f"verdict {where} cannot be confirmed: {error}") from None
     if stored != computed:
@@ -108,18 +133,28 @@ def verify(artifact: Artifact, documents: str | None, acceptance: Acceptance | N
         raise VerdictRefused(
             f"verdict {where} is not what sample, labels and policy give: {', '.join(fields)} differ"
         )
-    if documents is None or stored.documents != documents:
-        raise VerdictRefused(
-            f"verdict {where} is on the documents {stored.documents[:12]}, not on {(documents or 'none')[:12]}"
-        )
-    if stored.status != "pass":
-        raise VerdictRefused(f"verdict {where} is {stored.status}: {'; '.join(stored.reasons)}")
-    key = signing_key()
-    if key and not hmac.compare_digest(sign_verdict(stored, key), signature):
-        raise VerdictRefused(f"verdict {where} is not signed by this installation; run the gate again")
-    if acceptance is not None:
-        _check_acceptance(stored, acceptance, where)
     return stored
+
+
+def verify(artifact: Artifact, documents: str | None, acceptance: Acceptance | None = None) -> Verdict:
+    """The verdict in a `gate` artifact, computed again, for the set of documents with the digest ``documents``.
+
+    Raises VerdictRefused if it is missing, forged, edited, for other documents, not a pass, by another policy or
+    other readers than ``acceptance`` says (None: any), or not signed by a key of TOKENMILL_PUBLIC_KEYS where that is
+    set.
+    """
+    where = artifact.reference.uri
+    verdict = confirm(artifact)
+    if documents is None or verdict.documents != documents:
+        raise VerdictRefused(
+            f"verdict {where} is on the documents {verdict.documents[:12]}, not on {(documents or 'none')[:12]}"
+        )
+    if verdict.status != "pass":
+        raise VerdictRefused(f"verdict {where} is {verdict.status}: {'; '.join(verdict.reasons)}")
+    check_signature(artifact.store, verdict, where)
+    if acceptance is not None:
+        _check_acceptance(verdict, acceptance, where)
+    return verdict
 
 
 def _check_acceptance(verdict: Verdict, acceptance: Acceptance, where: str) -> None:

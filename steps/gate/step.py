@@ -8,14 +8,14 @@ from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
 from steps.core.digest import canonical_json
 from steps.core.errors import ConfigError, DataError
-from steps.core.labels import signing_key
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.core.store import Store
 from steps.core.verdict import SampleFacts, Verdict
-from steps.core.verification import SIGNATURE_FILE, VERDICT_FILE, load_sample, recompute, sign_verdict
+from steps.core.verification import VERDICT_FILE, load_sample, recompute
 from steps.gate.config import Config
 from steps.gate.explain import explain
 from steps.gate.report import page
+from steps.gate.signature import sign_verdict
 
 LOOKS = "looks"
 
@@ -83,13 +83,10 @@ def claim_look(store: Store, facts: SampleFacts, sample: Artifact) -> None:
 
 
 def write_verdict(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """verdict.json, its signature where a key is configured, and the page that explains it."""
+    """verdict.json, and the page that explains it."""
     sample, labels = part.inputs["sample"], part.inputs["labels"]
     verdict = recompute(sample, labels, part.config.veto)
     part.put_bytes(VERDICT_FILE, canonical_json(verdict.model_dump(mode="json")), "verdict")
-    key = signing_key()
-    if key:
-        part.put_bytes(SIGNATURE_FILE, sign_verdict(verdict, key).encode(), "signature")
     explanation = explain(verdict, sample, labels, part.inputs["corpus"])
     part.put_view("report.html", page(verdict, explanation))
     return facts_of(verdict)
@@ -125,4 +122,5 @@ STEP = Step(
     run=run,
     inputs=(Input("corpus"), Input("sample"), Input("labels")),
     libraries=("scipy", "numpy"),
+    after_commit=sign_verdict,
 )

@@ -15,6 +15,7 @@ import yaml
 
 from images import build, environment, start
 from images.context import IMAGES, ROOT, ContextError, Image, context_digest, context_files, write_context
+from steps.core.signing import PUBLIC_KEYS, SIGNING_KEY, signer
 
 ARGUMENTS = {"TORCH": "cpu"}
 DOCKERFILES = sorted(ROOT.glob("images/*/Dockerfile"))
@@ -190,10 +191,31 @@ def test_compose_publishes_loopback_only_and_only_the_scheduler_holds_the_docker
         assert "no-new-privileges:true" in service["security_opt"]
 
 
+def test_the_key_that_signs_is_with_the_review_page_and_the_scheduler_alone_and_made_once(
+    tmp_path: Path,
+) -> None:
+    holders = {name for name, service in COMPOSE["services"].items() if SIGNING_KEY in service["environment"]}
+    assert holders == {"airflow-api", "airflow-scheduler"}
+    assert COMPOSE["services"]["airflow-api"]["environment"].keys() >= {"AIRFLOW_CONN_TOKENMILL_S3"}, (
+        "the review page reads samples"
+    )
+    first = environment.update({}, tmp_path / ".env")
+    assert environment.update({}, tmp_path / ".env") == first
+    own = signer(first)
+    assert own is not None and first[PUBLIC_KEYS] == own.public.text
+
+
 def test_compose_has_no_default_for_any_secret_and_knows_every_generated_one() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     used = dict(re.findall(r"\$\{([A-Z0-9_]+)((?::?[-?][^}]*)?)\}", text))
-    for name in (*environment.GENERATED, "AIRFLOW_IMAGE", "SERVICES_IMAGE", "DOCKER_GID"):
+    for name in (
+        *environment.GENERATED,
+        SIGNING_KEY,
+        PUBLIC_KEYS,
+        "AIRFLOW_IMAGE",
+        "SERVICES_IMAGE",
+        "DOCKER_GID",
+    ):
         assert used[name] == ":?run make images", name
     assert set(used) - set(environment.GENERATED) >= {
         "S3_PORT",

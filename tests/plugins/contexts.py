@@ -14,6 +14,12 @@ PLAN = {
 }
 
 
+SHOW_KEYS = (
+    "import os; print('keys', [n in os.environ for n in ('TOKENMILL_SIGNING_KEY', 'TOKENMILL_PUBLIC_KEYS')])"
+)
+"""A step that says which keys it has been given."""
+
+
 class TaskLog(logging.LoggerAdapter[logging.Logger]):
     """Airflow's task log as pytest's caplog sees it: key-value pairs behind the message."""
 

@@ -21,7 +21,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from plugins import process_operator
 from plugins.process_operator import ProcessStepOperator
 from plugins.processes import Trace, end_processes
-from tests.plugins.contexts import StateStore, TaskLog, context
+from steps.core.signing import new_keys
+from tests.plugins.contexts import SHOW_KEYS, StateStore, TaskLog, context
 
 SPEC = {"dag": "data_factory", "section": "filter", "step": "filter", "inputs": {"corpus": "score"}}
 RESULT = {"ref": "s3://bucket/filter/aa@bb", "digest": "bb"}
@@ -76,6 +77,19 @@ def test_secrets_reach_the_step_and_no_log(program: Any, caplog: pytest.LogCaptu
     program(code).execute(context())
     assert "began" in log_of(caplog)
     assert not [line for line in log_of(caplog) if "s3cr3t-value" in line]
+
+
+@pytest.mark.parametrize("step", ["gate", "review", "publish", "mix", "train"])
+def test_only_the_gates_process_gets_the_key_that_signs(
+    program: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    for name, value in new_keys({}).items():
+        monkeypatch.setenv(name, value)
+    operator = program(f"{SHOW_KEYS}; {WRITE}")
+    operator.spec = {**SPEC, "step": step}
+    operator.execute(context())
+    assert f"keys [{step == 'gate'}, True]" in log_of(caplog)
 
 
 def test_progress_bars_and_long_lines_are_logged_line_by_line(

@@ -17,6 +17,8 @@ from plugins.step_command import (
     plan_command,
     step_environment,
 )
+from steps.core.pipeline import PIPELINES
+from steps.core.signing import PUBLIC_KEYS, SIGNING_KEY, new_keys
 from tests.plugins.contexts import context
 
 FILTER = StageSpec("data_factory", "filter", "filter", {"corpus": "score"})
@@ -72,10 +74,24 @@ def test_a_step_inherits_no_setting_of_airflow(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the worker")
     monkeypatch.setenv("TOKENMILL_ROOT", "s3://bucket")
-    environment = step_environment("/tmp/r.json", {"TOKENMILL_AIRFLOW_TASK": "filter"})
+    environment = step_environment("filter", "/tmp/r.json", {"TOKENMILL_AIRFLOW_TASK": "filter"})
     assert environment["TOKENMILL_ROOT"] == "s3://bucket"
     assert environment["STEP_MANIFEST"] == "/tmp/r.json"
     assert not {name for name in environment if name.startswith(("AIRFLOW", "AWS_"))}
+
+
+def test_the_gate_alone_gets_the_key_that_signs_and_every_step_those_that_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = new_keys({})
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    stages = {stage.step for stages in PIPELINES.values() for stage in stages}
+    assert {"gate", "evaluate", "review", "publish", "mix", "pack", "train", "export"} <= stages
+    for step in stages:
+        environment = step_environment(step, "/tmp/r.json", {})
+        assert environment[PUBLIC_KEYS] == keys[PUBLIC_KEYS]
+        assert (keys[SIGNING_KEY] in environment.values()) == (step == "gate"), step
 
 
 @pytest.mark.parametrize("code", [64, 65, 77, 78, 79, 1, 70])

@@ -24,7 +24,8 @@ from plugins import step_operator
 from plugins.image_lock import CONTEXT_LABEL
 from plugins.step_operator import StepOperator, step_task
 from steps.core.pipeline import stage
-from tests.plugins.contexts import StateStore, TaskLog, context
+from steps.core.signing import new_keys
+from tests.plugins.contexts import SHOW_KEYS, StateStore, TaskLog, context
 
 pytestmark = pytest.mark.docker
 
@@ -73,9 +74,9 @@ def program(image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
     monkeypatch.setattr(step_operator, "s3_environment", lambda: {"AWS_SECRET_ACCESS_KEY": "s3cr3t-value"})
     monkeypatch.setattr(StepOperator, "log", TaskLog())
 
-    def make(code: str, **options: Any) -> StepOperator:
+    def make(code: str, step: str = "filter", **options: Any) -> StepOperator:
         monkeypatch.setattr(step_operator, "command_of", lambda spec, context: ["python3", "-u", "-c", code])
-        return StepOperator(task_id="filter", spec=SPEC, image="factory", **options)
+        return StepOperator(task_id="filter", spec={**SPEC, "step": step}, image="factory", **options)
 
     return make
 
@@ -113,6 +114,17 @@ def test_the_result_of_the_step_is_the_xcom(
     assert program(code).execute(context()) == RESULT
     assert f"image {image}" in log_of(caplog)
     assert "run manual__1" in log_of(caplog)
+
+
+@pytest.mark.parametrize("step", ["gate", "train"])
+def test_only_the_gates_container_gets_the_key_that_signs(
+    program: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    for name, value in new_keys({}).items():
+        monkeypatch.setenv(name, value)
+    program(f"{SHOW_KEYS}; {WRITE}", step).execute(context())
+    assert f"keys [{step == 'gate'}, True]" in log_of(caplog)
 
 
 LIMITS = """

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from demo.airflow_api import AirflowApi
 from demo.services import program
+from steps.core.signing import new_keys
 from tests.conftest import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ class ApiServer:
     """`airflow api-server` on SQLite, which can be killed and started again."""
 
     def __init__(self, home: Path, root: str) -> None:
-        self.home, self.port = home, free_ports(1)[0]
+        self.home, self.port, self.keys = home, free_ports(1)[0], new_keys({})
         self.url = f"http://127.0.0.1:{self.port}"
         home.mkdir(parents=True, exist_ok=True)
         (home / "passwords.json").write_text(json.dumps({name: f"{name}-password" for name in USERS}))
@@ -58,6 +60,7 @@ class ApiServer:
             "AIRFLOW_HOME": str(home),
             "PYTHONPATH": str(ROOT),
             "TOKENMILL_ROOT": root,
+            **self.keys,
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -172,3 +175,23 @@ def skip_reason() -> str:
     if CHROMIUM is None:
         return "no chromium on this machine (or $CHROMIUM)"
     return "" if sys.platform == "linux" else "Linux only"
+
+
+def answer_one(api: AirflowApi, sample: str) -> dict[str, Any]:
+    """Read one document of the sample with the page's own requests, and say that it is good; the page's answer."""
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {api._token}",
+        "X-Review": "tokenmill",
+    }
+
+    def call(name: str, **body: Any) -> dict[str, Any]:
+        data = json.dumps({"sample": sample, **body}).encode()
+        request = urllib.request.Request(f"{api.url}/review/api/{name}", data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    document = call("next")["document"]
+    answer = {name: document[name] for name in ("sample_id", "doc_sha256")} | {"label": "good"}
+    return call("answer", answer=answer)

@@ -20,7 +20,10 @@ from demo.sample import sample_files
 from demo.screen import Screen
 from images.build import read_lock
 from plugins.inbox import s3_client
+from steps.core.labels import Label
 from steps.core.pipeline import PIPELINES
+from steps.core.signing import PRIVATE, SIGNING_KEY, is_signed, trusted_keys
+from tests.system.review import answer_one
 from tests.system.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -174,22 +177,34 @@ def test_each_stage_ran_in_its_pinned_image_and_left_no_container(stack: Stack, 
     assert subprocess.run(listing, capture_output=True, text=True, timeout=60).stdout == ""
 
 
-def test_no_secret_of_the_store_is_in_logs_or_in_airflows_database(
-    stack: Stack, runs: dict[str, Any]
-) -> None:
-    secret = stack.settings["S3_SECRET_KEY"]
+def test_no_secret_is_in_logs_or_in_airflows_database(stack: Stack, runs: dict[str, Any]) -> None:
+    secrets = (stack.settings["S3_SECRET_KEY"], stack.settings[SIGNING_KEY].removeprefix(PRIVATE))
     logs = "grep -rlF -f - /opt/airflow/logs || test $? = 1"
     command = [
         *("docker", "exec", "--interactive"),
         stack.compose("ps", "--quiet", "airflow-scheduler").strip(),
     ]
     found = subprocess.run(
-        [*command, "sh", "-c", logs], input=secret, capture_output=True, text=True, timeout=120
+        [*command, "sh", "-c", logs], input="\n".join(secrets), capture_output=True, text=True, timeout=120
     )
     assert (found.returncode, found.stdout) == (0, ""), found.stderr
-    assert secret not in stack.compose("logs", "--no-color")
+    printed = stack.compose("logs", "--no-color")
+    assert not [secret for secret in secrets if secret in printed]
     for database in ("airflow", "mlflow"):
         dump = stack.compose(
             "exec", "-T", "postgres", "pg_dump", "--host=/tmp", "--username=airflow", database
         )
-        assert "CREATE TABLE" in dump and secret not in dump
+        assert "CREATE TABLE" in dump and not [secret for secret in secrets if secret in dump]
+
+
+def test_the_review_page_reads_the_sample_and_signs_what_is_answered(
+    stack: Stack, api: AirflowApi, runs: dict[str, Any]
+) -> None:
+    sample = runs["results"]["data_factory"]["evaluate"]["ref"]
+    assert answer_one(api, sample)["progress"]["mine"] == 1
+    client = s3_client(stack.s3_environment())
+    prefix = f"labels/{sample.partition('@')[2]}/"
+    (item,) = client.list_objects_v2(Bucket="tokenmill", Prefix=prefix)["Contents"]
+    label = Label.model_validate_json(client.get_object(Bucket="tokenmill", Key=item["Key"])["Body"].read())
+    trusted = trusted_keys(stack.settings)
+    assert is_signed("label", label.said(prefix.split("/")[1]), label.signature or "", trusted)

@@ -19,6 +19,7 @@ import pytest
 from demo.airflow_api import AirflowApi
 from demo.services import Services
 from plugins.inbox import s3_client
+from steps.core.signing import PRIVATE, SIGNING_KEY
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -194,27 +195,34 @@ def test_a_run_by_hand_with_the_dump_as_a_param_runs_no_step_again_and_training_
 
 
 def test_no_secret_is_in_a_log_a_database_or_an_artifact(mill: Mill) -> None:
-    secret = mill.services.settings["s3_secret"].encode()
-    may = {mill.state / "services.json", mill.state / "s3.json"}
+    private = mill.services.signing[SIGNING_KEY].removeprefix(PRIVATE).encode()
+    secrets = {
+        mill.services.settings["s3_secret"].encode(): {"services.json", "s3.json"},
+        private: {"signing.env"},
+    }
     places = [
         path
         for folder in ("airflow", "mlflow", "logs", "sample")
         for path in (mill.state / folder).rglob("*")
     ]
-    files = [path for path in (*places, *mill.state.glob("*")) if path.is_file() and path not in may]
+    files = [path for path in (*places, *mill.state.glob("*")) if path.is_file()]
     assert len(files) > 20
-    assert [path for path in files if secret in path.read_bytes()] == []
+    for secret, may in secrets.items():
+        assert {path for path in files if secret in path.read_bytes()} == {mill.state / name for name in may}
+        assert secret.decode() not in mill.output
     client = s3_client(mill.services.s3_environment)
     keys = [
         item["Key"]
         for page in client.get_paginator("list_objects_v2").paginate(Bucket="tokenmill")
         for item in page["Contents"]
     ]
-    texts = [key for key in keys if key.endswith((".json", ".html", ".jsonl"))]
-    assert len(texts) > 20
+    texts = [
+        key for key in keys if key.endswith((".json", ".html", ".jsonl")) or key.startswith("signatures/")
+    ]
+    assert len(texts) > 20 and any(key.startswith("signatures/") for key in texts)
     for key in texts:
-        assert secret not in client.get_object(Bucket="tokenmill", Key=key)["Body"].read(), key
-    assert secret.decode() not in mill.output
+        data = client.get_object(Bucket="tokenmill", Key=key)["Body"].read()
+        assert not [secret for secret in secrets if secret in data], key
 
 
 def test_required_review_waits_for_a_person_and_the_gate_blocks_without_labels(mill: Mill) -> None:

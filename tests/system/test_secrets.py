@@ -1,4 +1,4 @@
-"""The key of the store is in nothing that the mill writes: no object, no log, no row of MLflow.
+"""The store's key and the key that signs are in nothing that the mill writes: no object, no log, no row of MLflow.
 
 Airflow's database and logs are searched where Airflow runs: test_demo.py and test_compose.py.
 """
@@ -15,14 +15,18 @@ from urllib.parse import quote
 import pytest
 
 from demo.generator import write_dump
+from steps.core.signing import PRIVATE, PUBLIC_KEYS, SIGNING_KEY, Signer, new_keys, signer
 from steps.core.store import open_store
 from tests.conftest import SECRET
 from tests.steps.core.test_lineage import mlflow_server, runs_of
 from tests.system.mill import MANY_PARTS, Mill
 
 __all__ = ["mlflow_server"]
+KEYS = new_keys({})
+PRIVATE_HEX = KEYS[SIGNING_KEY].removeprefix(PRIVATE)
 FORMS = [
-    form.encode() for form in (SECRET, quote(SECRET, safe=""), base64.b64encode(SECRET.encode()).decode())
+    *(SECRET.encode(), quote(SECRET, safe="").encode(), base64.b64encode(SECRET.encode())),
+    *(PRIVATE_HEX.encode(), bytes.fromhex(PRIVATE_HEX), base64.b64encode(bytes.fromhex(PRIVATE_HEX))),
 ]
 
 
@@ -51,6 +55,7 @@ def written(
         "TOKENMILL_WORKERS": "1",
         "TOKENMILL_INBOX": inbox.uri,
         "MLFLOW_TRACKING_URI": mlflow_server,
+        **KEYS,
     }
     mill = Mill(tmp_path, tmp_path / "inbox", f"{s3_root}/root", own)
     done = [mill.well(*mill.planned("run", dag, *MANY_PARTS)) for dag in ("language_models", "data_factory")]
@@ -60,7 +65,15 @@ def written(
         mill.call("step", "filter", "--input=corpus=" + done[1].refs["publish"][:-4] + "0000").output
     )
     outputs.append(mill.call("show", done[1].refs["publish"], AWS_ENDPOINT_URL="http://127.0.0.1:9").output)
+    outputs.append(mill.call("step", "gate", **{PUBLIC_KEYS: KEYS[SIGNING_KEY]}).output)
+    outputs.append(mill.call("keys", "show").output)
     yield Written(mill, "\n".join(outputs), mlflow_server)
+
+
+def signed_by() -> Signer:
+    found = signer(KEYS)
+    assert found is not None
+    return found
 
 
 def in_forms(data: bytes) -> bool:
@@ -69,17 +82,18 @@ def in_forms(data: bytes) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_the_stores_key_is_in_no_object_no_log_and_no_row_of_mlflow(
+def test_no_key_is_in_an_object_no_log_and_no_row_of_mlflow(
     written: Written, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     assert not in_forms(written.output.encode())
-    assert "error: " in written.output, "the two commands that had to fail did"
+    assert "error: " in written.output, "the commands that had to fail did"
+    assert f"the verdict is signed by the key {signed_by().public.id}" in written.output
 
     store = open_store(written.mill.root)
     objects = [info.key for info in store.list()]
     kinds = {key.rsplit("/", 1)[-1].rpartition(".")[2] for key in objects}
     assert len(objects) > 150 and {"json", "parquet", "html"} <= kinds
-    for name in ("manifest.json", "run.json", "parts/", "lineage/", "catalog/"):
+    for name in ("manifest.json", "run.json", "parts/", "lineage/", "catalog/", "signatures/"):
         assert any(name in key for key in objects), name
     for key in objects:
         data = store.get(key)

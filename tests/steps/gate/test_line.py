@@ -17,7 +17,7 @@ from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.digest import canonical_json
 from steps.core.errors import ConfigError, DataError, VerdictRefused
-from steps.core.labels import LABEL_SCHEMA, SIGNING_KEY, Label, put_label
+from steps.core.labels import LABEL_SCHEMA, Label, put_label
 from steps.core.manifest import Identity, Manifest, Reference
 from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext, run_step
@@ -168,22 +168,6 @@ def test_an_edited_file_is_refused(clean: tuple[Path, Line], tmp_path: Path) -> 
     path.write_bytes(path.read_bytes().replace(b'"read":120', b'"read":121'))
     with pytest.raises(VerdictRefused, match="cannot be confirmed"):
         verify(gate, line.corpus.artifact.manifest.identity.documents)
-
-
-def test_with_a_signing_key_unsigned_verdicts_are_refused(
-    clean: tuple[Path, Line], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line = clean[1]
-    documents = line.corpus.artifact.manifest.identity.documents
-    monkeypatch.setenv(SIGNING_KEY, "own-key")
-    with pytest.raises(VerdictRefused, match="not signed"):
-        verify(line.gate.artifact, documents)
-    signed = through_the_gate(tmp_path, records(50))
-    documents = signed.corpus.artifact.manifest.identity.documents
-    assert verify(signed.gate.artifact, documents).status == "pass"
-    monkeypatch.setenv(SIGNING_KEY, "another-key")
-    with pytest.raises(VerdictRefused, match="not signed"):
-        verify(signed.gate.artifact, documents)
 
 
 def test_a_look_number_stands_for_one_sample(clean: tuple[Path, Line], tmp_path: Path) -> None:
