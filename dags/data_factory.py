@@ -14,20 +14,19 @@ from plugins.publishing import APPROVED_CORPUS, CRAWL_DUMP
 from plugins.review.operator import AwaitReview
 from plugins.verdict import CheckVerdict
 
-with (
-    DAG(
-        "data_factory",
-        description="Crawl dump to a corpus whose defect rate is measured and gated",
-        schedule=PartitionedAssetTimetable(assets=CRAWL_DUMP),
-        start_date=START,
-        catchup=False,
-        max_active_runs=8,  # one that waits for its readers holds up no other; the pool `cpu` says how many steps work
-        default_args=DEFAULT_ARGS,
-        params=pipeline_params("data_factory", "demo_factory"),
-        tags=["tokenmill"],
-        doc_md=__doc__,
-    ) as dag
-):
+with DAG(
+    "data_factory",
+    description="Crawl dump to a corpus whose defect rate is measured and gated",
+    schedule=PartitionedAssetTimetable(assets=CRAWL_DUMP),
+    start_date=START,
+    catchup=False,
+    # a run that waits for its readers holds up no other; the pool `cpu` says how many steps work
+    max_active_runs=8,
+    default_args=DEFAULT_ARGS,
+    params=pipeline_params("data_factory", "demo_factory"),
+    tags=["tokenmill"],
+    doc_md=__doc__,
+) as dag:
     tasks = pipeline_tasks(
         "data_factory",
         {
