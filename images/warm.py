@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from steps.mix.overlap import build_index, find_items
-from steps.pack.fit import whole
+from steps.pack.fit import gather, whole
 
 TEXTS = Path(__file__).resolve().parents[1] / "demo" / "texts"
 SOURCES = """
@@ -76,6 +76,8 @@ def warm_training() -> None:
     item = pa.chunked_array([["one two three four 五六七八九"]])
     find_items(item, build_index(item, 8, 100), 8, 0.5)
     whole(np.array([3, 2, 1]), np.arange(3), 4, 3)
+    for kind in (np.uint16, np.int32):
+        gather(np.arange(4, dtype=kind), np.array([1]), np.array([2]), np.empty(2, kind))
     print("warm: training", flush=True)
 
 

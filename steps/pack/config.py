@@ -22,8 +22,19 @@ class Config(StepConfig):
         "drop", description="What happens to a whole document longer than a window; either way it is counted."
     )
     fit_documents: int = Field(
-        100_000,
+        10_000,
         ge=1,
-        description="Documents of a task that are fitted together; more fill better, fewer keep order.",
+        description="Documents of a task that are fitted together; more fill better, fewer keep the order of a "
+        "curriculum more closely (own choice).",
     )
-    windows_per_file: int = Field(8192, ge=1, description="Windows per token file.")
+    block_bytes: int = Field(
+        256 << 20,
+        ge=1,
+        description="Text that is laid out and written together, as one token file: it bounds memory and is the "
+        "unit of resume (own choice).",
+    )
+
+    @property
+    def spliced(self) -> bool:
+        """Whether documents of a task are spliced like all others."""
+        return self.mode == "splice" or (self.mode == "auto" and self.stage == 1)

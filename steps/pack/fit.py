@@ -94,6 +94,16 @@ def best_fit(lengths, size, names, window):
     return opened
 
 
+@njit
+def gather(tokens, start, length, out):
+    """Fill ``out`` with ``tokens[start[i] : start[i] + length[i]]`` for every i, one after the other."""
+    at = 0
+    for i in range(len(start)):
+        for k in range(start[i], start[i] + length[i]):
+            out[at] = tokens[k]
+            at += 1
+
+
 def join(parts: list[Segments], documents: list[np.ndarray]) -> Segments:
     """Several packings as one, windows sorted by their place; ``documents[i]`` names part i's documents."""
     offsets = np.cumsum([0, *(len(part.order) for part in parts)])

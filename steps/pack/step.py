@@ -1,29 +1,59 @@
-"""The pack step: tokenize shard by shard, lay out the stage, write token files."""
+"""The pack step: cut the plan into blocks, tokenize shard by shard, lay out and write block by block."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from steps.core.approval import verify_training
-from steps.core.artifact import Files
+from steps.core.artifact import Artifact
 from steps.core.errors import ConfigError, DataError
 from steps.core.manifest import FileEntry
-from steps.core.parts import PartWriter
+from steps.core.parts import PartResult
 from steps.core.step import Input, Step, StepContext
+from steps.pack.blocks import HELD_OUT_SETS, TRAIN, groups, located, route
 from steps.pack.config import Config
-from steps.pack.indexed import index_bytes, token_dtype
+from steps.pack.encoder import tokenizer_file
+from steps.pack.indexed import token_dtype
 from steps.pack.layout import lay_out
+from steps.pack.report import pack_report, summed, totals
+from steps.pack.supply import supply
 from steps.pack.tokenize import tokenize
+from steps.pack.write import write_block
 
 
 def run(ctx: StepContext) -> None:
     """Tokenize every listed document once, decide where each token goes, and write the windows in that order."""
     config: Config = ctx.config
     mix, model = ctx.inputs["mix"], ctx.inputs["model"]
+    check(config, mix, model)
+    plans = [entry for entry in mix.files("plan") if entry.meta["stage"] == config.stage]
+    lists = sorted(mix.files("rows"), key=lambda entry: entry.meta["number"])
+    routing = [{"plan": e.key, "number": n, "shards": len(lists)} for n, e in enumerate(plans)]
+    routed = ctx.map("route", route, routing, unit="plan files")
+    tokenizing = [
+        {
+            "number": number,
+            "lists": [lists[shard].key for shard in group],
+            "routes": [located(part.result["ranges"][number], part.temporary[0]) for part in routed],
+            "folder": ctx.folder,
+        }
+        for number, group in enumerate(groups(len(lists)))
+    ]
+    tokenized = ctx.map("tokenize", tokenize, tokenizing, unit="groups of shards")
+    blocks = collect(tokenized, [entry.key for entry in plans], [part.result["bounds"] for part in routed])
+    tasks = [{k: v for k, v in block.items() if k != "tokens"} | {"folder": ctx.folder} for block in blocks]
+    if any(part.result["quotas"] for part in routed):
+        take_quotas(ctx, [entry.key for entry in plans], [task for task in tasks if task["set"] == TRAIN])
+    laid = ctx.map("layout", lay_out, tasks, unit="blocks")
+    writing = written(blocks, laid, ctx.folder)
+    if not any(task["set"] == TRAIN for task in writing):
+        raise DataError(f"stage {config.stage} has no documents to pack: give mix a data set for it")
+    ctx.map("write", write_block, writing, unit="token files")
+    describe(ctx, laid)
+
+
+def check(config: Config, mix: Artifact, model: Artifact) -> None:
+    """Refuse what was not approved, a model of another mix, and windows longer than the model."""
     verify_training(mix)
     if model.input("mix").digest != mix.digest:
         raise DataError(f"{model.reference.uri} was initialized from another mix than {mix.reference.uri}")
@@ -32,106 +62,92 @@ def run(ctx: StepContext) -> None:
             f"pack.sequence_length {config.sequence_length} exceeds the model's "
             f"{model.facts['max_positions']} positions"
         )
-    lists = sorted(mix.files("rows"), key=lambda entry: entry.meta["number"])
-    tokenized = ctx.map("tokenize", tokenize, [{"rows": entry.key} for entry in lists])
-    tokens, lengths = ([part.temporary[kind].model_dump() for part in tokenized] for kind in (0, 1))
-    laid = ctx.part("layout", lay_out, {"lengths": lengths, "folder": ctx.folder}).result
-    if not laid["windows"]:
-        raise DataError(f"stage {config.stage} has no documents to pack: give mix a data set for it")
-    for quota in laid["quotas"]:
+
+
+def collect(tokenized: list[PartResult], plans: list[str], bounds: list[list[int]]) -> list[dict[str, Any]]:
+    """All blocks, the stage's first and in order: plan and documents, and the ranges of every group's files."""
+    found: dict[tuple[str, int, int], dict[str, Any]] = {}
+    for part in tokenized:
+        for where in part.result["ranges"]:
+            name, plan, block = where["set"], where["plan"], where["block"]
+            task = found.setdefault(
+                (name, plan, block), {"set": name, "task": where["task"], "entries": [], "tokens": []}
+            )
+            if name == TRAIN:
+                first, stop = bounds[plan][block : block + 2]
+                task |= {"plan": plans[plan], "first": first, "documents": stop - first}
+            for place, kind in enumerate(("tokens", "entries")):
+                task[kind].append(located(where[kind], part.temporary[place]))
+    order = sorted(found, key=lambda key: (key[0] != TRAIN, *key))
+    return [found[key] | {"number": number} for number, key in enumerate(order)]
+
+
+def take_quotas(ctx: StepContext, plans: list[str], tasks: list[dict[str, Any]]) -> None:
+    """Settle what mix asks for in tokens, and tell each block's task where its share stands."""
+    entries = [{"entries": task["entries"]} for task in tasks]
+    part = ctx.part("supply", supply, {"plans": plans, "blocks": entries, "folder": ctx.folder})
+    for task, where in zip(tasks, part.result["ranges"], strict=True):
+        task["taken"] = located(where, part.temporary[0])
+    for quota in part.result["quotas"]:
         if quota["supplied"] < quota["asked"]:
             ctx.log.warning(
                 "pack: %(set)s was asked for %(asked)s tokens and has %(supplied)s; nothing is repeated",
                 quota,
             )
-    common = {"tokens": tokens, "folder": ctx.folder, "shards": [entry.meta["shard"] for entry in lists]}
-    common["artifacts"] = [mix.input(entry.meta["input"]).digest for entry in lists]
-    ctx.map("write", write_file, [common | file for file in laid.pop("files")], unit="token files")
-    for key, value in laid.items():
-        ctx.set(key, value)
+    ctx.set("quotas", part.result["quotas"])
+
+
+def written(blocks: list[dict[str, Any]], laid: list[PartResult], folder: str) -> list[dict[str, Any]]:
+    """One task per block that has windows: files and windows are numbered through each set."""
+    files: dict[str, int] = {}
+    windows: dict[str, int] = {}
+    found = []
+    for block, part in zip(blocks, laid, strict=True):
+        name, count = block["set"], sum(task["windows"] for task in part.result["tasks"].values())
+        if not count:
+            continue
+        layout = [entry.model_dump() for entry in part.temporary]
+        number, first = files.get(name, 0), windows.get(name, 0)
+        where = {"set": name, "number": number, "first_window": first, "folder": folder}
+        found.append({"layout": layout, "tokens": block["tokens"], **where})
+        files[name], windows[name] = number + 1, first + count
+    return found
+
+
+def describe(ctx: StepContext, laid: list[PartResult]) -> None:
+    """Facts and metrics of the finished stage."""
+    config, model = ctx.config, ctx.inputs["model"]
+    results: dict[str, list[Any]] = {}
+    for part in laid:
+        results.setdefault(part.result["set"], []).append(part.result["tasks"])
+    sets = {name: summed(found) for name, found in sorted(results.items())}
+    train = totals(sets[TRAIN], config.sequence_length)
+    for name, value in train.items():
+        ctx.set(name, value)
+    ctx.set("tasks", {k: totals({k: v}, config.sequence_length) for k, v in sets[TRAIN].items()})
+    ctx.set(
+        "heldout",
+        {
+            name.removeprefix(HELD_OUT_SETS): totals(found, config.sequence_length)
+            for name, found in sets.items()
+            if name != TRAIN
+        },
+    )
+    tokenizer: FileEntry = tokenizer_file(model)
     ctx.set("stage", config.stage)
     ctx.set("sequence_length", config.sequence_length)
     ctx.set("token_type", token_dtype(model.facts["vocabulary"]))
-    ctx.set("tokenizer", model.file("tokenizer.model").sha256)
+    ctx.set("tokenizer", tokenizer.sha256)
     for name in ("fill", "tokens", "windows"):
-        ctx.metric(f"corpus/pack_{name}", laid[name])
-
-
-def write_file(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
-    """Gather one file's tokens from the shards' token files; write .bin, .idx, windows and segments."""
-    files = Files(part.store, task["folder"])
-    layout = files.read_table(FileEntry.model_validate(task["layout"]))
-    shard, source, length = (layout[name].to_numpy() for name in ("shard", "source", "length"))
-    dtype = token_dtype(part.inputs["model"].facts["vocabulary"])
-    target = np.concatenate(([0], np.cumsum(length)))
-    tokens = np.empty(int(target[-1]), dtype)
-    following = np.full(len(length), -1, np.int64)
-    ends = layout["ends"].to_numpy(zero_copy_only=False)
-    # shared by the files that this process writes, and removed with the step's scratch
-    cache = part.scratch.parent / f"tokens-{os.getpid()}"
-    for number in np.unique(shard):
-        path = files.fetch(FileEntry.model_validate(task["tokens"][number]), cache)
-        shard_tokens = np.memmap(path, dtype=dtype, mode="r")
-        for i in np.flatnonzero(shard == number):
-            stop = source[i] + length[i]
-            tokens[target[i] : target[i + 1]] = shard_tokens[source[i] : stop]
-            if not ends[i]:
-                following[i] = shard_tokens[stop]
-    stem = f"{task['name']}/{task['number']:05d}"
-    meta = {"set": task["name"], "number": task["number"]}
-    part.put_bytes(f"{stem}.bin", tokens.tobytes(), "tokens", rows=len(tokens), **meta)
-    part.put_bytes(f"{stem}.idx", index_bytes(length, dtype), "token_index", **meta)
-    windows = window_table(layout["window"].to_numpy(), length, target, following, layout["task"])
-    part.put_table(f"{stem}.windows.parquet", windows, "windows", **meta)
-    part.put_table(f"{stem}.segments.parquet", segment_table(layout, task), "segments", **meta)
-    return {"tokens": len(tokens)}
-
-
-def window_table(
-    window: np.ndarray, length: np.ndarray, target: np.ndarray, following: np.ndarray, task: pa.ChunkedArray
-) -> pa.Table:
-    """Per window: first token in the file, cumulative lengths of its documents, the token after its last one.
-
-    ``next_token`` is -1 where the window's last document ends in it.
-    """
-    first = np.flatnonzero(np.diff(window, prepend=-1))
-    last = np.append(first[1:], len(window)) - 1
-    starts = target[first]
-    within = target[1:] - np.repeat(starts, last - first + 1)
-    return pa.table(
-        {
-            "offset": pa.array(starts, pa.int64()),
-            "ends": pa.ListArray.from_arrays(
-                np.append(first, len(window)).astype(np.int32), within.astype(np.int32)
-            ),
-            "next_token": pa.array(following[last].astype(np.int32)),
-            "task": task.take(pa.array(first)),
-        }
-    )
-
-
-def segment_table(layout: pa.Table, task: dict[str, Any]) -> pa.Table:
-    """Per segment: its window and the artifact, shard, row and token span that it is."""
-    shard = layout["shard"].to_numpy()
-    names = [np.array(task[key], dtype=object)[shard] for key in ("artifacts", "shards")]
-    stop = layout["start"].to_numpy() + layout["length"].to_numpy()
-    return pa.table(
-        {
-            "window": layout["window"],
-            "artifact": pa.array(names[0], pa.string()),
-            "shard": pa.array(names[1], pa.string()),
-            "row": layout["row"],
-            "start": layout["start"],
-            "end": pa.array(stop),
-        }
-    )
+        ctx.metric(f"corpus/pack_{name}", train[name])
 
 
 STEP = Step(
     name="pack",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("mix"), Input("model")),
-    libraries=("sentencepiece",),
+    libraries=("sentencepiece", "tokenizers"),
+    report=pack_report,
 )

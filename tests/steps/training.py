@@ -93,6 +93,7 @@ MIX: dict[str, Any] = {
         "sets/math": {"stage": 3, "template": "problem_solution", "ungated": "test problems of our own"},
     },
 }
+PACK: dict[str, Any] = {"stage": 1, "sequence_length": 32, "block_bytes": 6000}
 
 
 def make_model(root: Path, mix: Outcome, **changes: Any) -> Outcome:
@@ -121,7 +122,7 @@ def make_mix(root: Path, workers: int = 1, **changes: Any) -> Outcome:
 
 def make_pack(root: Path, mix: Outcome, model: Outcome, workers: int = 1, **changes: Any) -> Outcome:
     """One stage's windows."""
-    config = {"stage": 1, "sequence_length": 32, "windows_per_file": 7} | changes
+    config = PACK | changes
     return run_step(
         "pack",
         config=config,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import sentencepiece
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError
+from steps.pack.encoder import fast_encoder, sentencepiece_encoder
 from tests.steps.training import approve_all, make_mix, make_model, make_pack
 
 EOS = 2
@@ -91,12 +96,18 @@ def test_stage_1_splices_every_document_once_in_plan_order(made: tuple[Path, Any
     artifact = make_pack(root, mix, model).artifact
     windows, oracle = windows_of(artifact, "train"), encoded(mix.artifact, model.artifact)
     check_origins(windows, oracle)
-    assert all(len(window["tokens"]) == 32 for window in windows[:-1])
+    bounds = [entry.rows or 0 for entry in artifact.files("windows") if entry.meta["set"] == "train"]
+    assert len(bounds) > 2  # blocks
+    last = set(np.cumsum(bounds) - 1)  # of each block
+    assert all(len(window["tokens"]) == 32 for at, window in enumerate(windows) if at not in last)
+    assert [w["order"] for w in windows] == sorted(w["order"] for w in windows)
     shards = json.loads(mix.artifact.read_bytes(mix.artifact.file("shards.json")))
     plan = mix.artifact.read_table(mix.artifact.file("plan/stage-1/00000.parquet")).to_pylist()
     stream = [t for row in plan for t in oracle[shards[row["shard"]]["sha256"], row["row"]]]
     assert [t for window in windows for t in window["tokens"]] == stream
-    assert artifact.facts["fill"] > 0.99 and artifact.facts["tokens"] == len(stream)
+    assert artifact.facts["tokens"] == len(stream)
+    one_block = make_pack(root, mix, model, block_bytes=1 << 20).artifact
+    assert one_block.facts["fill"] > 0.99 and one_block.facts["tokens"] == len(stream)
 
 
 def test_stage_2_keeps_documents_whole_and_tasks_apart(made: tuple[Path, Any, Any]) -> None:
@@ -134,7 +145,7 @@ def test_megatron_core_reads_the_token_files(made: tuple[Path, Any, Any], tmp_pa
     from megatron.core.datasets.indexed_dataset import IndexedDataset
 
     root, mix, model = made
-    artifact = make_pack(root, mix, model, windows_per_file=1000).artifact
+    artifact = make_pack(root, mix, model, block_bytes=1 << 20).artifact
     for suffix in ("bin", "idx"):
         (tmp_path / f"tokens.{suffix}").write_bytes(
             artifact.read_bytes(artifact.file(f"train/00000.{suffix}"))
@@ -157,6 +168,84 @@ def test_one_and_two_workers_give_the_same_digest(made: tuple[Path, Any, Any], t
         mix = make_mix(root)
         digests.append(make_pack(root, mix, make_model(root, mix), workers=workers).digest)
     assert digests[0] == digests[1]
+
+
+def test_a_pack_killed_at_any_write_and_tried_again_is_the_undisturbed_one(
+    made: tuple[Path, Any, Any], tmp_path: Path
+) -> None:
+    _, mix, model = made
+
+    def attempt(root: Path, fatal: int) -> tuple[int, list[str]]:
+        command = [sys.executable, "-m", "tests.steps.pack.killing", root.as_uri(), mix.ref, model.ref]
+        done = subprocess.run([*command, str(fatal)], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.split()
+
+    code, (digest, writes) = attempt(tmp_path / "whole", 0)
+    assert code == 0
+    rng = random.Random(6)
+    for number in range(2):
+        fatal = rng.randrange(2, int(writes))
+        assert attempt(tmp_path / f"killed-{number}", fatal) == (-signal.SIGKILL, [])
+        assert not list((tmp_path / f"killed-{number}").glob("pack/*/manifest.json"))
+        code, (again, rest) = attempt(tmp_path / f"killed-{number}", 0)
+        assert (code, again) == (0, digest) and int(rest) < int(writes)
+
+
+def test_a_model_without_sentencepiece_is_packed_by_its_fast_tokenizer_to_the_same_tokens(
+    made: tuple[Path, Any, Any],
+) -> None:
+    _, _, model = made
+    read = lambda name: model.artifact.read_bytes(model.artifact.file(name))  # noqa: E731
+    texts = [
+        "the river runs 12 miles",
+        "清晨的河水流过。",
+        "",
+        "</s> written in a text <s> stays text",
+        "a\n\tb  c",
+    ]
+    slow, fast = (
+        sentencepiece_encoder(read("tokenizer.model")),
+        fast_encoder(read("tokenizer.json").decode(), 2),
+    )
+    for one, other in zip(slow(texts), fast(texts), strict=True):
+        assert one.tolist() == other.tolist()
+    tokens, lengths = fast(texts)
+    assert np.flatnonzero(tokens == EOS).tolist() == (np.cumsum(lengths) - 1).tolist()  # ends only
+
+
+def test_the_order_of_a_curriculum_is_kept_but_for_documents_fitted_together(
+    made: tuple[Path, Any, Any],
+) -> None:
+    root, mix, model = made
+    artifact = make_pack(
+        root, mix, model, stage=2, sequence_length=64, fit_documents=4, block_bytes=1 << 20
+    ).artifact
+    shards = json.loads(mix.artifact.read_bytes(mix.artifact.file("shards.json")))
+    plan = mix.artifact.read_table(mix.artifact.file("plan/stage-2/00000.parquet")).to_pylist()
+    lengths = {key: len(tokens) for key, tokens in encoded(mix.artifact, model.artifact).items()}
+    address = [(shards[row["shard"]]["sha256"], row["row"]) for row in plan]
+    turn = {  # of the documents of the task that fit into a window
+        key: place
+        for place, key in enumerate(
+            key for key, row in zip(address, plan, strict=True) if row["task"] == "qa" and lengths[key] <= 64
+        )
+    }
+    found = [
+        turn[s["shard"], s["row"]] // 4
+        for w in windows_of(artifact, "train")
+        if w["task"]
+        for s in w["segments"]
+    ]
+    assert found == sorted(found) and len(found) == len(turn) > 8
+
+
+def test_the_report_shows_fill_per_task_and_held_out_sets(made: tuple[Path, Any, Any]) -> None:
+    root, mix, model = made
+    artifact = make_pack(root, mix, model, stage=2, sequence_length=64).artifact
+    (entry,) = [view for view in artifact.manifest.views if view.key == "report.html"]
+    page = artifact.read_bytes(entry).decode()
+    assert "How full windows are" in page and "plain text" in page and "Held out" in page
+    assert f"{artifact.facts['fill']:.2%}" in page and artifact.facts["tasks"]["qa"]["documents"] > 0
 
 
 def test_windows_longer_than_the_model_are_refused(made: tuple[Path, Any, Any]) -> None:

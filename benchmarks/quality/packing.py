@@ -1,0 +1,138 @@
+"""How full the windows of each stage are on real data, beside packing by the order of the plan and the limit.
+
+    python -m benchmarks.quality.packing [--length 4096]
+
+Stage 1 is Chinese Wikipedia, stage 2 alpaca in both languages, stage 3 GSM8K and MATH, each with the paper's replay.
+"In order" puts each document into the last window if it has room there, else into a new one. The limit is the fewest
+windows that could hold the tokens. Documents cut are those of a task that continue in another window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.quality.chain import markdown
+from benchmarks.quality.three_stages import SETS, Study, ingest, mix_of
+from steps.core.artifact import Artifact
+from steps.core.step import Outcome
+
+SHAPE = {"hidden": 8, "layers": 1, "heads": 1, "ffn": 8, "vocabulary": 4000}
+PLAIN = "plain text"
+WEB_BYTES = 12_000_000
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What the windows of one task of a stage hold, and what other ways would need."""
+
+    stage: int
+    task: str
+    documents: int
+    too_long: int
+    cut: int
+    windows: int
+    fill: float
+    fill_in_order: float
+    limit: float
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--length", type=int, default=4096, help="tokens per window")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="packing-") as scratch:
+        found = [fill for stage in pack_stages(Path(scratch), options.length) for fill in fills(stage)]
+    header = ("stage", "task", "documents", "too long", "cut", "windows", "fill", "in order", "limit")
+    rows = [
+        (
+            *(one.stage, one.task, f"{one.documents:,}", one.too_long, one.cut, f"{one.windows:,}"),
+            *(f"{share:.2%}" for share in (one.fill, one.fill_in_order, one.limit)),
+        )
+        for one in found
+    ]
+    print(markdown(header, rows))
+
+
+def pack_stages(root: Path, length: int) -> list[Artifact]:
+    """The token files of the three stages, made by the real steps; every document of the supervised sets is used."""
+    study = Study(root, 1.0)
+    names = [name for name in SETS if name != "wiki_en"]
+    sets = {
+        name: {**SETS[name], "bytes": WEB_BYTES if SETS[name]["stage"] == 1 else 1 << 30} for name in names
+    }
+    mix = mix_of(study, ingest(study, names), sets)
+    shape = {**SHAPE, "max_positions": length}
+    model = study.run("initialize", {"from_scratch": shape, "characters": 3500}, {"mix": mix.ref})
+    return [pack_stage(study, mix, model, stage, length) for stage in (1, 2, 3)]
+
+
+def pack_stage(study: Study, mix: Outcome, model: Outcome, stage: int, length: int) -> Artifact:
+    """One stage's token files."""
+    inputs = {"mix": mix.ref, "model": model.ref}
+    return study.run("pack", {"stage": stage, "sequence_length": length}, inputs).artifact
+
+
+def fills(packed: Artifact) -> list[Fill]:
+    """One row per task, from the written tables alone."""
+    size, stage = packed.facts["sequence_length"], packed.facts["stage"]
+    lost = packed.manifest.identity.counts.total.removed.documents
+    tables = [
+        (
+            packed.read_table(entry),
+            packed.read_table(packed.file(entry.key.replace("windows", "segments"))),
+        )
+        for entry in packed.files("windows")
+        if entry.meta["set"] == "train"
+    ]
+    found = []
+    for task in sorted({task for windows, _ in tables for task in windows["task"].to_pylist()}):
+        lengths: list[int] = []
+        windows_of_task = pieces = 0
+        whole = set()
+        first = 0
+        for windows, segments in tables:
+            mine = np.array([name == task for name in windows["task"].to_pylist()])
+            windows_of_task += int(mine.sum())
+            for row in segments.select(["window", "shard", "row", "start", "end"]).to_pylist():
+                if mine[row["window"] - first]:
+                    pieces += 1
+                    whole.add((row["shard"], row["row"]))
+                    lengths.append(row["end"] - row["start"])
+            first += windows.num_rows
+        tokens = sum(lengths)
+        found.append(
+            Fill(
+                stage,
+                task or PLAIN,
+                len(whole),
+                lost if task else 0,
+                pieces - len(whole) if task else 0,
+                windows_of_task,
+                tokens / (windows_of_task * size),
+                tokens / (in_order(lengths, size) * size),
+                tokens / (-(-tokens // size) * size),
+            )
+        )
+    return found
+
+
+def in_order(lengths: list[int], size: int) -> int:
+    """Windows where every document goes into the last one or into a new one."""
+    windows, room = 0, 0
+    for length in lengths:
+        if length > room:
+            windows, room = windows + 1, size
+        room -= length
+    return windows
+
+
+if __name__ == "__main__":
+    main()
