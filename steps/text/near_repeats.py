@@ -31,12 +31,10 @@ NUMBERS = "〇零一二三四五六七八九十百千万亿两甲乙丙丁"
 NEGATIONS = (*"不未无無非没沒勿否", "not", "no", "never", "without", "cannot", "t")  # "t" as in "don't"
 
 
-@functools.cache
-def _orders() -> tuple[np.ndarray, np.ndarray]:
-    """Two uint64[BANDS * ROWS]: x * a + b orders the hashes x of token pairs (a odd)."""
-    rng = np.random.Generator(np.random.PCG64(19971))
-    numbers = rng.integers(0, 2**64, (2, BANDS * ROWS), np.uint64)
-    return numbers[0] | np.uint64(1), numbers[1]
+# x * FACTORS + SHIFTS orders the hashes x of token pairs, each its own way. 32 bits are enough for a sentence, and are
+# compared four at a time
+FACTORS, SHIFTS = np.random.Generator(np.random.PCG64(19971)).integers(0, 2**32, (2, BANDS * ROWS), np.uint32)
+FACTORS |= np.uint32(1)
 
 
 @functools.cache
@@ -72,15 +70,24 @@ def _marks_of(data, start, end, hashes, first, stop, marks):
 
 
 @njit
-def _band_keys(hashes, first, stop, factors, shifts, keys):
+def _same_marks(data, start, end, hashes, offsets, a, b, marks):
+    one = _marks_of(data, start, end, hashes, offsets[a], offsets[a + 1], marks)
+    return one == _marks_of(data, start, end, hashes, offsets[b], offsets[b + 1], marks)
+
+
+@njit
+def _band_keys(hashes, first, stop, least, keys):
+    """Fills uint64[BANDS] ``keys`` of the span of tokens; ``least`` uint32[BANDS * ROWS] is room to work in."""
+    least[:] = np.uint32(0xFFFFFFFF)
+    for at in range(first, stop - 1):
+        gram = np.uint32(gram_hash(hashes, at, 2) >> np.uint64(32))
+        for j in range(BANDS * ROWS):
+            value = np.uint32(gram * FACTORS[j] + SHIFTS[j])
+            least[j] = value if value < least[j] else least[j]
     for band in range(BANDS):
         key = np.uint64(band + 1)
         for row in range(ROWS):
-            j = band * ROWS + row
-            least = ~np.uint64(0)
-            for at in range(first, stop - 1):
-                least = min(least, gram_hash(hashes, at, 2) * factors[j] + shifts[j])
-            key = mix(key ^ least)
+            key = mix(key ^ np.uint64(least[band * ROWS + row]))
         keys[band] = key
 
 
@@ -106,8 +113,8 @@ def _similarity(hashes, offsets, a, b, least):
 
 
 @njit
-def _near_repeats(data, offsets, start, end, hashes, marks, document, least, factors, shifts, out):
-    keys = np.empty(BANDS, np.uint64)
+def _near_repeats(data, offsets, start, end, hashes, marks, document, least, out):
+    keys, least_grams = np.empty(BANDS, np.uint64), np.empty(BANDS * ROWS, np.uint32)
     work, begin = 0, 0
     while begin < len(document):
         stop = begin
@@ -117,23 +124,23 @@ def _near_repeats(data, offsets, start, end, hashes, marks, document, least, fac
         while mask < 2 * BANDS * (stop - begin):
             mask = 2 * mask + 1
         table, latest = np.zeros(mask + 1, np.uint64), np.empty(mask + 1, np.int64)
-        marked = np.zeros(stop - begin, np.uint64)
         for span in range(begin, stop):
             first, last = offsets[span], offsets[span + 1]
             if not SHORTEST <= last - first <= LONGEST:
                 continue
-            marked[span - begin] = _marks_of(data, start, end, hashes, first, last, marks)
-            _band_keys(hashes, first, last, factors, shifts, keys)
+            _band_keys(hashes, first, last, least_grams, keys)
             before = -1
             for key in keys:
                 slot = _slot(table, key, mask)
                 if table[slot] == 0 or latest[slot] == before:
                     continue
                 before = latest[slot]
-                if marked[before - begin] == marked[span - begin]:
-                    similarity, cells = _similarity(hashes, offsets, before, span, max(least, out[span]))
-                    out[span] = max(out[span], similarity)
-                    work += cells
+                similarity, cells = _similarity(hashes, offsets, before, span, max(least, out[span]))
+                work += cells
+                if similarity > out[span] and _same_marks(
+                    data, start, end, hashes, offsets, before, span, marks
+                ):
+                    out[span] = similarity
             if out[span] < least:
                 for key in keys:
                     slot = _slot(table, key, mask)
@@ -159,7 +166,6 @@ def near_repeats(tokens: Words, document: np.ndarray, least: float) -> tuple[np.
         _marks(),
         document,
         least,
-        *_orders(),
         out,
     )
     return out, work
