@@ -55,7 +55,12 @@ def run_peer(name: str, script: Path, request: Any, *arguments: str) -> Any:
     """
     threads = dict.fromkeys(ONE_THREAD, "1")
     done = subprocess.run(
-        [str(peer_python(name)), str(script), *arguments],
+        [
+            str(peer_python(name)),
+            "-P",
+            str(script),
+            *arguments,
+        ],  # a benchmark beside it may be named as a library is
         input=json.dumps(request).encode(),
         capture_output=True,
         cwd=ROOT,

@@ -21,16 +21,12 @@ from steps.text.jit import njit
 from steps.text.segment import mix, text_buffers
 from steps.text.unicode_tables import classes
 
-BANDS, ROWS = (
-    8,
-    2,
-)  # finds 99.98 % of pairs of 20 tokens of which one has a token more (Jaccard similarity 0.85)
+# find 99.98 % of pairs of 20 tokens of which one has a token more (Jaccard similarity 0.85)
+BANDS, ROWS = 8, 2
 SHORTEST = 10  # tokens; in less, a word more is a tenth and another sentence
 LONGEST = 400  # tokens; what is longer is a list or a text without marks, and would make verifying quadratic
 NUMBERS = "〇零一二三四五六七八九十百千万亿两甲乙丙丁"
 NEGATIONS = (*"不未无無非没沒勿否", "not", "no", "never", "without", "cannot", "t")  # "t" as in "don't"
-
-
 # x * FACTORS + SHIFTS orders the hashes x of token pairs, each its own way. 32 bits are enough for a sentence, and are
 # compared four at a time
 FACTORS, SHIFTS = np.random.Generator(np.random.PCG64(19971)).integers(0, 2**32, (2, BANDS * ROWS), np.uint32)
