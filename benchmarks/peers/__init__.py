@@ -54,13 +54,9 @@ def run_peer(name: str, script: Path, request: Any, *arguments: str) -> Any:
     ``request`` goes to its standard input as JSON. Raises PeerError with what the script said.
     """
     threads = dict.fromkeys(ONE_THREAD, "1")
+    # -P: a benchmark beside the script may be named as a library is
     done = subprocess.run(
-        [
-            str(peer_python(name)),
-            "-P",
-            str(script),
-            *arguments,
-        ],  # a benchmark beside it may be named as a library is
+        [str(peer_python(name)), "-P", str(script), *arguments],
         input=json.dumps(request).encode(),
         capture_output=True,
         cwd=ROOT,
