@@ -30,6 +30,7 @@ from steps.core.document_set import corpus_documents
 from steps.core.engine import Engine
 from steps.core.errors import ConfigError, DataError, Overtaken, StepError, StorageFullError, UsageError
 from steps.core.manifest import FileEntry, Identity, Manifest, Payload, Reference
+from steps.core.needs import Need, Size
 from steps.core.parts import (
     PartFunction,
     PartMarker,
@@ -78,6 +79,8 @@ class Step:
     determinism: Literal["exact", "per-layout", "recorded"] = "exact"
     report: Callable[[StepContext, Counts], bytes] | None = None
     """Makes ``report.html`` for people; not part of the identity."""
+    needs: Callable[[Any, Size, int], Need] | None = None
+    """Predicts from config, size and workers what the step needs, where rates (steps/plan/rates.yaml) do not do."""
     settle: Callable[[StepInputs, Mapping[str, Any], Store, Runtime], StepInputs] | None = None
     """Called before every attempt with the inputs, the run (run.json), the store and the runtime: gives the inputs as
     the catalog wants them now, which may have moved since the run was planned."""

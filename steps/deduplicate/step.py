@@ -21,6 +21,7 @@ from steps.deduplicate.near import (
     verify,
     write_near_keys,
 )
+from steps.deduplicate.needs import needs
 from steps.deduplicate.report import report
 from steps.deduplicate.sources import all_sources, bucket_size
 
@@ -197,4 +198,5 @@ STEP = Step(
     libraries=("xxhash",),
     makes="overlay",
     report=report,
+    needs=needs,
 )

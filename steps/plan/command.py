@@ -21,7 +21,8 @@ from steps.core.runs import read_run, run_key
 from steps.core.step import Outcome, run_step
 from steps.core.store import Store, open_store
 from steps.plan.config import Config
-from steps.plan.forecast import print_forecast
+from steps.plan.forecast import Forecast, forecast, print_forecast, unfit
+from steps.plan.limits import Limits
 from steps.plan.objects import list_objects
 
 
@@ -69,7 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="overrides")
     parser.add_argument("--input", action="append", default=[], metavar="NAME=REF", dest="inputs")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print what is cached and what the rest will need"
+        "--dry-run",
+        action="store_true",
+        help="print what is cached and what the rest will need; ends with 78 where that does not fit",
     )
 
 
@@ -79,9 +82,11 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
     text = find_recipe(arguments.recipe)
     if arguments.dry_run:
         recipe, configs = checked_recipe(text, arguments.dag, arguments.overrides)
-        print_forecast(
-            recipe, configs, arguments.dump, resolve_run_inputs(recipe, arguments.dump, given, root), root
-        )
+        objects = [item for source in recipe.sources for item in list_objects(source, arguments.dump)[1]]
+        inputs = resolve_run_inputs(recipe, arguments.dump, given, root)
+        found = forecast(recipe, configs, arguments.dump, objects, inputs, root)
+        print_forecast(recipe, objects, found)
+        refuse_what_does_not_fit(found, root)
         return None
     return plan_run(
         text,
@@ -121,6 +126,7 @@ def plan_run(
     config = Config(dump=dump, sources=[source.settings() for source in recipe.sources], objects=objects)
     source = run_step("plan", config=config, inputs={}, root=root, locations=locations)
     inputs = resolve_run_inputs(recipe, dump, given or {}, root)
+    refuse_what_does_not_fit(forecast(recipe, configs, dump, objects, inputs, root), root)
     run = {
         "dag": recipe.dag,
         "run_id": run_id,
@@ -132,6 +138,13 @@ def plan_run(
         "git": os.environ.get("TOKENMILL_GIT", ""),
     }
     return Plan(*_write_run(store, run), source)
+
+
+def refuse_what_does_not_fit(found: Sequence[Forecast], root: str) -> None:
+    """Raise ConfigError that names every stage that needs more than there is."""
+    problems = list(unfit(found, Limits.of(root)))
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _takedowns(store: Store, dag: str) -> list[str]:

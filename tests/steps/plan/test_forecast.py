@@ -1,24 +1,45 @@
-"""The forecast knows what is cached and has a rate for every stage that reads data."""
+"""The forecast knows what is cached, has a rate for every stage that reads data, and refuses what will not fit."""
 
 from __future__ import annotations
 
+import math
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
 from steps.core.cli import main
-from steps.core.pipeline import PIPELINES
-from steps.plan.forecast import RATES
+from steps.core.config import config_class
+from steps.core.errors import ConfigError
+from steps.core.needs import Need, Size
+from steps.core.pipeline import PIPELINES, stage
+from steps.core.step import load_step
+from steps.deduplicate.config import Config as Deduplicate
+from steps.plan.forecast import Forecast, load_rates, need_of, unfit
+from steps.plan.limits import Limits, parse_size
+from tests.steps.deduplicate.test_deduplicate import related_texts
+from tests.steps.documents import make_corpus
 from tests.steps.plan.test_plan import recipe
 
 MODEL_BOUND = {"initialize", "train", "export"}
+GIB = 1 << 30
 
 
-def test_every_stage_whose_cost_follows_the_data_has_a_measured_rate() -> None:
-    rates = yaml.safe_load(RATES.read_text())
-    assert {s.step for stages in PIPELINES.values() for s in stages} - MODEL_BOUND == set(rates)
-    assert all(rate["seconds_per_mb"] > 0 and rate["memory_mb"] > 0 for rate in rates.values())
+def test_every_stage_whose_cost_follows_the_data_has_measured_rates_or_a_prediction_of_its_own() -> None:
+    steps = {s.step for stages in PIPELINES.values() for s in stages} - MODEL_BOUND
+    own = {name for name in steps if load_step(name).needs is not None}
+    assert own == {"deduplicate"} and steps - own == set(load_rates())
+    for step in sorted(steps):
+        config = config_class(step).model_construct() if step != "deduplicate" else Deduplicate()
+        small, large = (
+            need_of(step, config, Size(10 * n, 30_000 * n, 30_000), 2, load_rates()) for n in (1, 10**6)
+        )
+        assert min(small.memory, small.scratch, small.stored, small.seconds) > 0
+        assert large.stored > small.stored and large.seconds > small.seconds
+        assert need_of(step, config, Size(10, 10**9, 30_000), 8, load_rates()).memory > small.memory
 
 
 def test_a_dry_run_prints_every_stage_and_writes_nothing(
@@ -33,3 +54,110 @@ def test_a_dry_run_prints_every_stage_and_writes_nothing(
     assert [line.split()[0] for line in lines[2:-1]] == [s.section for s in PIPELINES["data_factory"]]
     assert all("to do" in line for line in lines[2:-1])
     assert not root.exists() or not any(root.rglob("*.json"))
+
+
+def test_a_run_that_will_not_fit_is_refused_before_any_work_with_every_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "a page"}\n')
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe(f"{tmp_path}/own.jsonl"))
+    arguments = ["plan", "--root", f"file://{tmp_path}/root", "--recipe", str(path)]
+    monkeypatch.setenv("TOKENMILL_RUNNER", "docker")
+    monkeypatch.setenv("TOKENMILL_WORKERS", "2")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY_DEDUPLICATE", "64m")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY_EVALUATE", "100m")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "64g")
+    assert main(arguments) == 78
+    said = capsys.readouterr().err
+    for section in ("deduplicate", "evaluate"):
+        name = f"TOKENMILL_STEP_MEMORY_{section.upper()}"
+        assert f"{section}: needs about " in said and f"its container ({name}) has" in said
+    assert said.count("needs about") == 2
+    assert not list((tmp_path / "root").glob("runs/**/run.json"))
+    monkeypatch.delenv("TOKENMILL_STEP_MEMORY_DEDUPLICATE")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY_EVALUATE", "lots")
+    assert main(arguments) == 78
+    assert "TOKENMILL_STEP_MEMORY_EVALUATE='lots' is not a size" in capsys.readouterr().err
+    monkeypatch.delenv("TOKENMILL_STEP_MEMORY_EVALUATE")
+    assert main(arguments) == 0
+
+
+def limits(**changes: Any) -> Limits:
+    given = {"workers": 4, "scratch": 10.0 * GIB, "scratch_place": Path("/scratch"), "store": 100.0 * GIB}
+    return Limits(**{**given, "root": "file:///root", "docker": True, "cluster": False, **changes})
+
+
+def forecast_of(size: Size, need: Need) -> Forecast:
+    return Forecast(stage("data_factory", "deduplicate"), Deduplicate(), None, size, need)
+
+
+def test_memory_scratch_and_store_are_refused_by_name_with_what_would_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "4g")
+    size = Size(10_000_000, 20 * 10**9, 30_000_000)
+    need = need_of("deduplicate", Deduplicate(), size, 4, {})
+    problems = list(unfit([forecast_of(size, need)], limits(scratch=1.0 * GIB, store=1.0 * GIB)))
+    assert len(problems) == 3
+    fewer = int(problems[0].rpartition("TOKENMILL_WORKERS=")[2].split()[0])
+    fits = [
+        need_of("deduplicate", Deduplicate(), size, fewer + more, {}).memory <= 4 * GIB for more in (0, 1)
+    ]
+    assert fits == [True, False]
+    assert "of scratch space, and /scratch has 1.1 GB free" in problems[1]
+    assert problems[2].startswith("the run writes about") and "below file:///root" in problems[2]
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "2g")
+    (problem,) = unfit([forecast_of(size, need)], limits(store=math.inf, scratch=math.inf))
+    smaller = int(problem.rpartition("partition_documents: ")[2].split()[0])
+    assert need_of("deduplicate", Deduplicate(partition_documents=smaller), size, 1, {}).memory <= 2 * GIB
+    assert need_of("deduplicate", Deduplicate(partition_documents=2 * smaller), size, 1, {}).memory > 2 * GIB
+    assert not list(unfit([forecast_of(size, need)], limits(cluster=True, scratch=math.inf, store=math.inf)))
+
+
+def test_memory_of_de_duplication_is_bounded_by_the_setting_and_disk_follows_the_keys() -> None:
+    ten, hundred = (
+        need_of("deduplicate", Deduplicate(), Size(n, 2_000 * n, 30_000_000), 2, {})
+        for n in (10_000_000, 100_000_000)
+    )
+    assert hundred.memory < 2.5 * ten.memory
+    assert hundred.stored == pytest.approx(10 * ten.stored, rel=0.01)
+    published = need_of("deduplicate", Deduplicate(), Size(10**7, 2 * 10**10, 3 * 10**7, 9 * 10**7), 2, {})
+    assert ten.stored < published.stored < hundred.stored
+
+
+def test_sizes_are_read_as_docker_reads_them() -> None:
+    assert [parse_size(text, "x") for text in ("512m", "4g", "4GB", "1.5g", "1024")] == [
+        512 << 20,
+        4 * GIB,
+        4 * GIB,
+        1.5 * GIB,
+        1024.0,
+    ]
+    with pytest.raises(ConfigError, match=r"^x='4 apples' is not a size"):
+        parse_size("4 apples", "x")
+
+
+DEDUPLICATE = """
+import sys
+from steps.core.config import Runtime
+from steps.core.step import run_step
+run_step("deduplicate", config={}, inputs={"corpus": sys.argv[1]}, root=sys.argv[2], runtime=Runtime(workers=1))
+"""
+
+
+def test_a_real_run_of_de_duplication_needs_less_than_predicted_and_not_much_less(tmp_path: Path) -> None:
+    records = related_texts(5, 1500)
+    corpus = make_corpus(tmp_path, [records[::2], records[1::2]])
+    root = tmp_path / "root"
+    command = [sys.executable, "-c", DEDUPLICATE, corpus.ref, f"file://{root}"]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    written = corpus.counts.total.written
+    size = Size(written.documents, written.bytes, written.bytes // 2)
+    need = need_of("deduplicate", Deduplicate(), size, 1, {})
+    stored = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    assert stored < need.stored < 3 * stored
+    assert 1024 * usage.ru_maxrss < need.memory < 3 * 1024 * usage.ru_maxrss

@@ -1,0 +1,24 @@
+"""What a step is predicted to need, from the size of what goes in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Size(NamedTuple):
+    """Documents, bytes of UTF-8 text in all, and of the largest shard; documents of published dumps beside them."""
+
+    documents: int
+    bytes: int
+    shard: int
+    published: int = 0
+
+
+class Need(NamedTuple):
+    """Bytes of memory of all processes together, of scratch space at one time and of the store, temporary files of
+    later phases among them; processor seconds of all cores together."""
+
+    memory: float
+    scratch: float
+    stored: float
+    seconds: float
