@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stop test lint images acceptance fuzz lock clean
+.PHONY: help setup demo stop test lint images acceptance fuzz screenshots lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,9 @@ acceptance: setup ## the long tests, whose results are committed
 
 fuzz: setup ## 100,000 mutated inputs for every reader and kernel
 	@TOKENMILL_FUZZ_INPUTS=100000 $(RUN) -m pytest -m fuzz --timeout 7200 $(ARGS)
+
+screenshots: setup ## pictures for the docs, of a finished `make demo` (needs chromium)
+	@$(RUN) -m demo.screenshots
 
 lock: ## compile requirements/*.in to *.txt again, with newer versions where they allow
 	@$(PYTHON) -m demo.setup --lock

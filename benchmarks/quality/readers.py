@@ -5,7 +5,7 @@
 `own` are the seeds that evaluate mixes in by default; the detectors were made with them at hand. `tuning` and
 `held-out` are the halves of steps/evaluate/seeds, written without sight of the detectors; only the first was looked at
 when detectors were improved. Found is a document in which any reader finds anything, as the gate counts it; in brackets
-where the reader of the class itself does. Hosts are the demo's clean texts. `alarms` is the share of clean texts of
+where the reader of the class itself does. Hosts are the demo's clean texts. Below: clean texts of
 shared data in which something is found.
 
 --filter sends the held-out documents through preprocess and filter instead, and shows how far the readers fail where
@@ -20,10 +20,12 @@ import itertools
 import json
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality import third_hand
 from benchmarks.quality.chain import Records, clean, ingest, read_jsonl, shared
 from benchmarks.quality.chain import documents as kept_rows
 from steps.core.policy import DEFECT_CLASSES
@@ -31,7 +33,7 @@ from steps.evaluate import independent, seeding
 from steps.evaluate.detectors import read_batch
 
 TEXTS = Path(__file__).parents[2] / "demo" / "texts"
-KINDS = ("own", "tuning", "held-out")
+KINDS = ("own", "tuning", "held-out", "third")
 
 
 def clean_texts(language: str, most: int) -> list[str]:
@@ -50,6 +52,8 @@ def seeded(defect: str, language: str, kind: str, texts: list[str]) -> list[str]
         seed = f"readers-{number}"
         if kind == "own":
             result.append(seeding.inject(defect, text, language, seed, near))
+        elif kind == "third":
+            result.append(third_hand.inject(defect, text, language, seed, near))
         else:
             half: independent.Half = "tuning" if kind == "tuning" else "held-out"
             result.append(independent.inject(defect, text, language, seed, near, half))
@@ -63,11 +67,23 @@ def sensitivity(defect: str, language: str, kind: str, texts: list[str]) -> tupl
     return sum(map(bool, found)) / len(texts), own / len(texts)
 
 
-def alarms(folder: str, language: str) -> str:
-    """Share of a shared-data folder's first 400 documents in which something is found."""
-    records = list(itertools.islice(read_jsonl(shared(f"{folder}/train.jsonl.gz")), 400))
-    found = read_batch([record["text"] for record in records], [language] * len(records))
-    return f"{sum(map(bool, found)) / len(records):.2%}"
+CLEAN = {  # name: file and language; texts that people wrote and others looked over
+    "wiki_zh": ("wiki_zh/train.jsonl.gz", "zh"),
+    "wiki_en": ("wiki_en/train.jsonl.gz", "en"),
+    "laws_zh": ("laws_zh/laws.jsonl.gz", "zh"),
+    "oi_wiki_zh": ("oi_wiki_zh/docs.jsonl.gz", "zh"),
+    "lctt_zh": ("lctt_opensource/lctt_opensource_zh_en.jsonl.gz", "zh"),
+    "lctt_en": ("lctt_opensource/lctt_opensource_zh_en.jsonl.gz", "en"),
+}
+
+
+def alarms(name: str, most: int) -> tuple[int, Counter[str], int]:
+    """(documents with a finding, findings by class, documents read) of the first ``most`` of a clean set."""
+    file, language = CLEAN[name]
+    records = (r for r in read_jsonl(shared(file)) if r.get("lang", language) == language)
+    texts = [record["text"] for record in itertools.islice(records, most)]
+    found = read_batch(texts, [language] * len(texts))
+    return sum(map(bool, found)), Counter(f.defect for findings in found for f in findings), len(texts)
 
 
 def touched(documents: list[tuple[str, str]]) -> list[bool]:
@@ -109,6 +125,7 @@ def against_filter(texts: dict[str, list[str]]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=100, help="hosts per language and class")
+    parser.add_argument("--clean", type=int, default=400, help="documents of each clean set")
     parser.add_argument("--filter", action="store_true", help="compare with what preprocess and filter find")
     options = parser.parse_args(arguments)
     columns = [(language, kind) for language in ("zh", "en") for kind in KINDS]
@@ -127,9 +144,11 @@ def main(arguments: list[str] | None = None) -> int:
             cells.append(f"{found:.1%} ({own:.0%})")
         print(f"| {defect} |", " | ".join(cells), "|", flush=True)
     print("| mean |", " | ".join(f"{totals[column]:.1%}" for column in columns), "|")
-    print("\n| clean texts | alarms |\n|---|---:|")
-    for folder, language in (("wiki_zh", "zh"), ("wiki_en", "en")):
-        print(f"| {folder} | {alarms(folder, language)} |")
+    print("\n| clean texts | read | with a finding | share | classes |\n|---|---:|---:|---:|---|")
+    for name in CLEAN:
+        wrong, classes, read = alarms(name, options.clean)
+        named = ", ".join(f"{defect} {count}" for defect, count in classes.most_common())
+        print(f"| {name} | {read} | {wrong} | {wrong / read:.2%} | {named} |", flush=True)
     return 0
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,8 +75,9 @@ class Desk:
         table = sample.read_table(sample.file("sample.parquet"))
         columns = [name for name in Document.__dataclass_fields__ if name != "readers"]
         rows = table.select(columns).to_pylist()
+        twice = read_twice(row["sample_id"] for row in rows)
         self.documents = {
-            row["sample_id"]: Document(**_texts(row), readers=readers_of(row["sample_id"])) for row in rows
+            row["sample_id"]: Document(**_texts(row), readers=1 + (row["sample_id"] in twice)) for row in rows
         }
         automatic = sample.read_table(sample.file("automatic.parquet"), ["sample_id", "defects"]).to_pylist()
         self._hints = {row["sample_id"]: tuple(row["defects"] or ()) for row in automatic}
@@ -292,10 +294,14 @@ class Desk:
             raise Refused("the marked passage lies outside of the text")
 
 
-def readers_of(sample_id: str) -> int:
-    """How many people read a document: one, or two for a share of all that follows from the id."""
-    number = int.from_bytes(hashlib.sha256(f"double:{sample_id}".encode()).digest()[:8], "big")
-    return 2 if number < DOUBLE_SHARE * 2.0**64 else 1
+def read_twice(sample_ids: Iterable[str]) -> set[str]:
+    """The documents that two people read: a tenth of all, rounded up, drawn by their ids."""
+
+    def drawn(sample_id: str) -> bytes:
+        return hashlib.sha256(f"double:{sample_id}".encode()).digest()
+
+    ordered = sorted(sample_ids, key=drawn)
+    return set(ordered[: math.ceil(DOUBLE_SHARE * len(ordered))])
 
 
 def open_sample(ref: str, store: Any) -> Artifact:

@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from steps.evaluate.endings import truncated
+from steps.evaluate.menus import navigation
 from steps.evaluate.phrases import (
     LISTS,
     NOTHING,
@@ -29,7 +31,8 @@ from steps.evaluate.phrases import (
     without_code,
     worth_reading,
 )
-from steps.evaluate.words import FOREIGN_HINTS, FUNCTION_WORDS, MENU_WORDS
+from steps.evaluate.snippets import incoherent
+from steps.evaluate.words import FOREIGN_HINTS, FUNCTION_WORDS
 
 
 @dataclass(frozen=True)
@@ -186,70 +189,6 @@ def privacy(text: str, language: str) -> Score:
 _LEVEL_GB, _LEVEL_BIG5 = frozenset(range(0xB0, 0xD8)), frozenset(range(0xA4, 0xC7))
 
 _URL = re.compile(r"(?:https?://|www\.)[^\s)\]>\"']+")
-_CUT_EN = re.compile(
-    r"(?<=\w )(?:the|an?|of|and|to|with|that|for|from|which|because|at|by|as|or|their|its|our|my)\s?(?:\.\.\.|…)?$"
-)
-_CUT_ZH = re.compile(
-    r"[\u4e00-\u9fff“”《》）\w][，、](?:\s?(?:\.\.\.|…))?$|[\u4e00-\u9fff](?:和|与|以及|因为|把|被|为了)$"
-)
-_DOTS = re.compile(r"[^\s.。！？!?…]\s?(?:\.\.\.|…)$")
-_MORE = re.compile(
-    r"(?:\[?(?:read more|continue reading|阅读(?:全文|更多|原文)|查看(?:全文|更多)|展开全文)\]?\s*[.…»>]*)$",
-    re.I,
-)
-
-
-def truncated(text: str, language: str) -> Score:
-    """The last line stops in the middle of a sentence."""
-    text = text.rstrip()
-    start = text.rfind("\n") + 1
-    line = text[start:]
-    found = (start, len(text))
-    if _MORE.search(line[-40:]) and len(line) > 8:
-        return (1.0, *found)
-    if (_CUT_ZH.search(line[-12:]) if language == "zh" else None) or _CUT_EN.search(line[-24:]):
-        return (1.0, *found)
-    if len(line) >= (15 if language == "zh" else 40) and _DOTS.search(line[-8:]):
-        return (1.0, *found)
-    return (1.0, *found) if _stops_unlike_the_others(text, line, language) else NOTHING
-
-
-_ENDS = "。！？!?.；;：:…”\"’')）】》」』]”*`_~|>}"
-_INNER_END = re.compile(r"[。！？]|[a-z]{2}[.!?] (?=[A-Z])")
-# Words that hardly end a sentence: enough where the other lines say that sentences end with a mark here.
-_OPEN_END = {
-    "zh": re.compile(
-        r"(?:[在是对从向将但或及使让给于把被与和以因该其并由当]|如果|虽然|但是|而且|就是|以及|通过|根据|关于|由于)$"
-    ),
-    "en": re.compile(
-        r" (?:is|are|was|were|be|been|will|would|can|could|should|may|might|must|has|have|had|not"
-        r"|very|such|each|every|some"
-        r"|any|no|into|onto|upon|between|during|without|within|than|when|while|where|who|whose|if"
-        r"|although|though|since"
-        r"|until|unless|but|nor|via|per|these|those|this|your|his|her|its|in|on|about|through"
-        r"|against|among|including)$"
-    ),
-}
-_LIST_ITEM = re.compile(r"\s*(?:[-*•·>#|\[]|\d+[.)、]|https?:)")
-
-
-def _stops_unlike_the_others(text: str, line: str, language: str) -> bool:
-    """A last line of running prose that stops at a word that asks for more, in a text whose other long lines end well.
-
-    The last line has a sentence end inside, so that it is prose and no caption. Stopping at *any* word without a mark
-    would find half of the cut-off texts, but also 1 of 200 articles of Wikipedia whose last full stop is missing.
-    """
-    named = "zh" if language == "zh" else "en"
-    if not _OPEN_END[named].search(line) or _LIST_ITEM.match(line) or _URL.search(line):
-        return False
-    inner = [m.end() for m in _INNER_END.finditer(line)]
-    if not inner:
-        return False
-    least = 30 if named == "zh" else 80
-    others = [other for o in text.split("\n")[:-1] if len(other := o.strip()) >= least]
-    ended = sum(other[-1] in _ENDS for other in others)
-    return len(inner) + len(others) >= 3 and ended >= 0.95 * len(others)
-
 
 _PIECE = re.compile(r"[^。！？!?\n.；;]{8,}[。！？!?.；;]*")
 _WINDOW = 24  # bytes: eight Chinese characters or four English words
@@ -314,18 +253,6 @@ def repetition(text: str, language: str) -> Score:
     return (1.0, at, at + len(raw[start : start + period].decode("utf-8", "ignore")))
 
 
-_JOINT = re.compile(r"(?<=[^\s.。！？!?…])\s?(?:\[?(?:\.\.\.|(?<!…)…(?!…))\]?)(?=\s*[^\s.…)）\]”\"]|\s*$)")
-
-
-def incoherent(text: str, language: str) -> Score:
-    """Snippets of unrelated documents, cut off and joined by ellipses."""
-    joints = [m.start() for m in _JOINT.finditer(text)]
-    if len(joints) < 5:
-        return NOTHING
-    each = 150 if language == "zh" else 320
-    return (len(joints) * each / max(len(text), 1), joints[0], joints[-1])
-
-
 _OTHER_SCRIPT = re.compile(
     r"[\u3041-\u30ff\u31f0-\u31ff]|[\uac00-\ud7af\u1100-\u11ff]|[\u0400-\u052f]|[\u0600-\u06ff]|[\u0e00-\u0e7f]"
     r"|[\u0900-\u0dff]|[\u0590-\u05ff]|[\u0370-\u03ff]|[\u10a0-\u10ff]|[\u0530-\u058f]"
@@ -362,31 +289,6 @@ def foreign_share(text: str) -> float:
 def foreign_language(text: str, language: str) -> Score:
     """A third or more of the text is in a language that the corpus does not keep."""
     return (foreign_share(text) / 0.33, 0, min(len(text), 200))
-
-
-_MENU_ITEM = re.compile(rf"(?:{MENU_WORDS})", re.I)
-_SPLIT = re.compile(r"\n+|\s*[|>»·•]\s*|\s{2,}|\t")
-
-
-def navigation(text: str, language: str) -> Score:
-    """A run of short entries without sentence ends, of which many are menu words."""
-    best = NOTHING
-    position = run_start = length = words = 0
-    for piece in _SPLIT.split(without_code(text)):
-        item = piece.strip(" \t[]*-#")
-        if item and len(item) <= 24 and item[-1] not in "。！？!?.，,；;：:":
-            if length == 0:
-                run_start, words = position, 0
-            length += 1
-            if _MENU_ITEM.fullmatch(item):
-                words += 1
-            score = min(length / 6, words / 5)
-            if score > best[0] and words / length >= 0.4:
-                best = (score, run_start, position + len(piece))
-        elif item:
-            length = 0
-        position += len(piece) + 1
-    return best
 
 
 DETECTORS: dict[str, Callable[[str, str], Score]] = {

@@ -39,7 +39,11 @@ def report(ctx: StepContext, counts: Counts) -> bytes:
     sample = SampleFacts.model_validate(ctx.facts["sample"])
     measured = ctx.facts["metrics"]
     limit = sample.policy.limit
-    planned = "reading all cannot pass" if sample.planned is None else f"{sample.planned:,} planned"
+    if sample.planned is None:
+        share_found = f"{ctx.config.planned_sensitivity:.0%}"
+        planned = f"all, and too few if readers find {share_found} of the seeded defects"
+    else:
+        planned = f"{sample.planned:,} planned"
     numbers = [
         Number("documents in the corpus", f"{sample.population:,}"),
         Number("to be read", f"{ctx.facts['sampled_documents']:,}", planned),

@@ -326,7 +326,7 @@ def _seeded(
 
 STEP = Step(
     name="evaluate",
-    version=4,
+    version=5,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("language_models", optional=True, many=True)),

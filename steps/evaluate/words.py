@@ -97,3 +97,36 @@ TOPICS = {
     "food": r"美食|餐厅|蔬菜|味道|烹饪|\b(?:food|recipe|restaurant|cook\w*|kitchen)\b",
     "history_politics": r"政府|历史|战争|总统|王朝|\b(?:government|history|war|president|king|party)\b",
 }
+
+# Characters, words and last two letters that hardly end a sentence (python -m benchmarks.quality.endings).
+OPEN_HAN = (
+    "万不与专且两严並个临主之乎也予于互些交亦什仅仍从仓他代以们仲企伊优伪伯但何你使供依侦侵促俄保修個债偏停健"
+    "允兩公共其兼再农冲减几函创删到刷剩副創办加劳勒勘匹医十千华协協博卫危即原参參又及双反发取受古另只召可各吊"
+    "向否含听启吸周命和哈哪唯喜因困固国在均坐培基增处够大太央套奥她委媒嫌安完审宣寻将將專對尔尚尝尤就尼尽届履"
+    "工左已巴希帮常干并幼广应废廣延建开引强当往很從循微必急总恢我或截所打托执扩找承技把投抗抵抽拆拉拍拒招拟拥"
+    "拿挂指按捐捷推措描提插搜撤擅操擔政文新方於无旧早显普暂更曼曾替最有服朝未机李条東极枚某根桌检概模欢欧武殊"
+    "残每民永汉污汽沒沙没沿泰洛浏海消涉深混添游澳激灵為無照爆父特犯独獨獲玩瑞甚申电當疾登發百皇皮监直相矩矿研"
+    "破硬磁社禁福秘稳窗竞笔第简管精紧給經維網編總繼纠红细终经结给继维综缓编网罗羅美翻考联聚聯股背脚自至臺與航"
+    "般艾苏若英荣莓莫获華萬著董蒂虚虽融补被裁製覆規规設許該認讓认讨许访该详调資负贡财货赔超越跟跨跳較轉转软运"
+    "返还这进违连迭追适选透逐递這通連進遊遗遭遵還那邮部都采重野鉴鐵铁银镜開防阶阻阿附际陈陨随隐隨雷電需震青非"
+    "韩預顺须预领颜飞饲香馬马驱驾高鲜黑默鼓"
+)
+OPEN_WORDS = (
+    "a about according add after against almost along also although among an and any are as at based be "
+    "became because become been being between but by called came can central could create de don't due "
+    "during each early economic especially european even every few find for former from full get given "
+    "had has have having he his how if in includes including into is it's its just largest late led "
+    "little major make many may might modern most much must my named national natural near never new non "
+    "not of on only or our over per provide several she should since some such take th than that the "
+    "their these they those through throughout to took under united until using various very was we were "
+    "western what when where whether which while who will with within without would you're your"
+)
+OPEN_PAIRS = (
+    "ac aj av bd bi bj bk bl bm bn bo br bu bv cc ci cj cl cm cq cr cu cw dg di dj dl dm dq du dv dw dz "
+    "ec eg eq eu ev fa fi fk fl fo fq fr fu fv fz gd gf gi gl gq gr gt gu hb hc he hi hk hp hq hr hu if "
+    "ij iu iv iw iz jc je jo jp ju jv jy kb kc kf kl kn kq kt kv kw kz lg li lr lu lv lw lx mc mk mm mo "
+    "mr mu mw mx nb nc nl nm np nq nr nv nw oi oj oo ou pa pb pg pi pj pk pl pm po pp pq pr pu qb qc qg "
+    "qm qo qp qq qr qu qv qw ri rr ru rv rw sc sf si sl sn sp sq su sw tb tc tg ti tj tm tn tr tu tw uc "
+    "ui un uv vb vh vi vk vq vu vv vx vz wb wc we wf wh wi wo wp wq wr wt xa xb xc xe xf xh xi xj xk xm "
+    "xn xp xu xw xz yb yc ye yg yj yp yq yt yw zc zg zj zk zl zp zq zr zv"
+)

@@ -12,6 +12,7 @@ from steps.core.verdict import arithmetic, plan_seeded
 from steps.core.verification import read_verdict
 from steps.gate.explain import explain_artifact
 
+ROOTLESS = ("plan",)  # actions that read no artifact
 RATES = (0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002)
 
 

@@ -292,7 +292,8 @@ class _Cost:
     def best(self, number: int, wanted: Sequence[Address]) -> Remedy | None:
         """The place of a bound that takes the fewest others per wanted document; None if it takes none cheaply."""
         bound, values = self._bounds[number], self._values[number]
-        mine = {address: values[address] for address in wanted if address in values}
+        # a measure of nothing found is no reason to remove a document
+        mine = {a: values[a] for a in wanted if a in values and (values[a] or not bound.above)}
         found = []
         for at in sorted({bound.beyond(value) for value in mine.values()}):
             caught = tuple(a for a, v in mine.items() if (v > at if bound.above else v < at))

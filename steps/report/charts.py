@@ -38,12 +38,14 @@ class Axis:
         return self.width * min(1.0, max(0.0, share))
 
     def ticks(self) -> list[float]:
-        """Round values inside the range: 1, 2, 5 times powers of ten."""
+        """Round values inside the range: 1, 2, 5 times powers of ten, more within a decade."""
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             steps = (1, 2, 5) if last - first <= 2 else (1, 3) if last - first <= 4 else (1,)
             every = max(1, (last - first) // 8)
             found = [s * 10.0**e for e in range(first, last + 1, every) for s in steps]
+            if self.high < 10 * self.low:  # within a decade those may be none
+                found = [s * 10.0**e for e in range(first, last + 1) for s in (1, 1.5, 2, 3, 4, 5, 7)]
             return [value for value in found if self.low <= value <= self.high]
         rough = (self.high - self.low) / 5
         size = 10.0 ** math.floor(math.log10(rough))

@@ -10,6 +10,7 @@ const WORDS = {
     done: "Nothing is left for you to read. Thank you.", none: "Nothing is left for you to adjudicate.",
     hints: (h) => h.length ? `Automatic readers on the last one: ${h.join(", ")}` : "Automatic readers on the last one: nothing",
     correcting: "You are correcting an earlier answer. Esc leaves it as it was.", nothing: "You have not answered anything yet.",
+    picking: "Arrow keys choose a word, with Shift a passage; m marks it, Esc leaves.",
     others: (o) => `Readers said: ${o.join("; ")}`, away: "The server does not answer; your answers are kept here and sent again.",
     choose: "Samples to read", norun: "This run has no sample yet: its task `evaluate` has not ended.", nosamples: "There is no sample yet.",
     facts: { source: "Source", language: "Language", url: "URL", characters: "Characters", mark: "Marked" },
@@ -25,6 +26,7 @@ const WORDS = {
     done: "没有需要您读的文档了，谢谢。", none: "没有需要您仲裁的文档了。",
     hints: (h) => h.length ? `自动读者对上一篇的判断：${h.join("、")}` : "自动读者对上一篇的判断：没有发现",
     correcting: "您正在修改先前的回答。按 Esc 保持原样。", nothing: "您还没有回答过。",
+    picking: "方向键选词，按住 Shift 选一段；m 标出，Esc 退出。",
     others: (o) => `读者的回答：${o.join("；")}`, away: "服务器没有响应；您的回答已保存在此，会再次发送。",
     choose: "待读样本", norun: "这次运行还没有样本：evaluate 任务尚未结束。", nosamples: "还没有样本。",
     facts: { source: "来源", language: "语言", url: "网址", characters: "字符数", mark: "已标出" },
@@ -40,7 +42,7 @@ const $ = (id) => document.getElementById(id);
 const parameters = new URLSearchParams(location.search);
 
 const state = { language: (localStorage.getItem("review.language") || navigator.language).startsWith("zh") ? "zh" : "en",
-  sample: "", document: null, defects: new Set(), span: null, shown: 0, adjudicate: false, correcting: null, all: [], busy: false };
+  sample: "", document: null, defects: new Set(), span: null, shown: 0, adjudicate: false, correcting: null, picking: false, busy: false };
 const words = () => WORDS[state.language];
 
 /* The server */
@@ -141,7 +143,7 @@ function draw(length) {
 }
 
 function show(next, answer) {
-  Object.assign(state, { document: next, defects: new Set(answer ? answer.defects : []), span: null, shown: performance.now(),
+  Object.assign(state, { document: next, defects: new Set(answer ? answer.defects : []), span: null, picking: false, shown: performance.now(),
     shownAt: new Date().toISOString() });
   say("");
   $("defects").hidden = true;
@@ -238,10 +240,11 @@ function toggle(defect) {
   buttons();
 }
 
-/* The selected passage as code points of the text, which is how Python counts. */
+/* The selected passage as code points of the text, which is how Python counts. Without one, arrow keys choose it. */
 function mark() {
   const selection = getSelection();
-  if (!state.document || !selection.rangeCount || selection.isCollapsed || !$("text").contains(selection.anchorNode)) return;
+  if (!state.document) return;
+  if (!selection.rangeCount || selection.isCollapsed || !$("text").contains(selection.anchorNode)) { pick(); return; }
   const range = selection.getRangeAt(0);
   const place = (node, offset) => {
     if (node === $("text")) node = node.childNodes[offset] || node.lastChild, offset = 0;
@@ -251,7 +254,41 @@ function mark() {
   const points = (end) => [...state.document.text.slice(0, end)].length;
   const [start, end] = [place(range.startContainer, range.startOffset), place(range.endContainer, range.endOffset)].map(points);
   if (end > start) state.span = [start, end];
+  if (state.picking) { state.picking = false; say(""); }
   facts();
+}
+
+/* The first word on the screen is selected; arrow keys go on from there. */
+function pick() {
+  const box = $("main").getBoundingClientRect(), inside = $("text").getBoundingClientRect();
+  const at = document.caretPositionFromPoint
+    ? document.caretPositionFromPoint(inside.left + 2, Math.max(inside.top, box.top) + 8) : null;
+  const there = at && $("text").contains(at.offsetNode);
+  if (there) getSelection().collapse(at.offsetNode, at.offset);
+  else getSelection().collapse($("text"), 0);
+  getSelection().modify("extend", "forward", "word");
+  state.picking = true;
+  say(words().picking);
+}
+
+/* An arrow key goes to the word beside the selection, or with Shift takes it in. */
+function move(key, extend) {
+  const selection = getSelection(), forward = key === "ArrowRight" || key === "ArrowDown";
+  const [way, unit] = [forward ? "forward" : "backward", key === "ArrowUp" || key === "ArrowDown" ? "line" : "word"];
+  const before = selection.rangeCount ? selection.getRangeAt(0).cloneRange() : null;
+  if (extend) selection.modify("extend", way, unit);
+  else {
+    if (forward && unit === "word") selection.collapseToEnd();
+    else { selection.collapseToStart(); selection.modify("move", way, unit); }
+    selection.modify("extend", "forward", "word");
+  }
+  if (before && !($("text").contains(selection.anchorNode) && $("text").contains(selection.focusNode))) {
+    selection.removeAllRanges();
+    selection.addRange(before);
+  }
+  const shown = selection.getRangeAt(0).getBoundingClientRect(), box = $("main").getBoundingClientRect();
+  if (shown.bottom > box.bottom) $("main").scrollTop += shown.bottom - box.bottom + 40;
+  if (shown.top < box.top) $("main").scrollTop += shown.top - box.top - 40;
 }
 
 async function guide() {
@@ -288,6 +325,8 @@ addEventListener("click", (event) => {
 });
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || $("guideline").open) return;
+  if (state.picking && event.key.startsWith("Arrow")) { event.preventDefault(); move(event.key, event.shiftKey); return; }
+  if (state.picking && event.key === "Escape") { state.picking = false; getSelection().removeAllRanges(); say(""); return; }
   if (event.key === "Escape" && state.correcting !== null) { state.correcting = null; advance(); return; }
   if (event.key === "Enter" && document.activeElement.tagName === "BUTTON") return; // the button's own
   const button = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key && one.offsetParent);
@@ -295,6 +334,8 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   if (!event.repeat) act(button);
 });
+
+$("mark").addEventListener("mousedown", (event) => event.preventDefault()); // which would undo the selection
 
 /* The beginning */
 

@@ -275,10 +275,13 @@ def test_labels_of_people_are_frozen_and_missing_ones_ask_for_more(clean: tuple[
     assert any("no label yet" in reason for reason in verdict.reasons)
 
 
-def test_the_plan_says_what_must_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_says_what_must_be_read_and_needs_no_store(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from steps.core.cli import main
 
-    command = ["gate", "plan", "--root", "file:///nowhere", "--documents"]
+    monkeypatch.delenv("TOKENMILL_ROOT", raising=False)
+    command = ["gate", "plan", "--documents"]
     assert main([*command, "1000000", "--seeded", "300"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "300 of 300 seeded" in lines[0]
