@@ -218,11 +218,10 @@ def recall_rows(language: str, documents: int) -> list[list[str]]:
 ARTICLES = "lctt_opensource/lctt_opensource_zh_en.jsonl.gz"
 
 
-def all_pairs(texts: Sequence[str]) -> tuple[Pairs, np.ndarray, np.ndarray]:
-    """Every pair within the widest bound or with a band in common: no other could be found."""
-    keys = keys_of(texts, Config())
+def all_candidates(keys: Keys) -> tuple[np.ndarray, np.ndarray]:
+    """(first, second) of every pair within the widest bound or with a band in common: no other could be found."""
     firsts, seconds = [], []
-    for begin in range(0, len(texts), 500):  # rows of the matrix of all pairs
+    for begin in range(0, len(keys.fingerprint), 500):  # rows of the matrix of all pairs
         rows = slice(begin, begin + 500)
         near = np.bitwise_count(keys.fingerprint[rows, None] ^ keys.fingerprint[None, :]) <= max(BOUNDS)
         for band in keys.bands.T:
@@ -230,7 +229,13 @@ def all_pairs(texts: Sequence[str]) -> tuple[Pairs, np.ndarray, np.ndarray]:
         first, second = np.nonzero(np.triu(near, begin + 1))
         firsts.append(first + begin)
         seconds.append(second)
-    first, second = np.concatenate(firsts), np.concatenate(seconds)
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def all_pairs(texts: Sequence[str]) -> tuple[Pairs, np.ndarray, np.ndarray]:
+    """Every pair that any of SETTINGS could find."""
+    keys = keys_of(texts, Config())
+    first, second = all_candidates(keys)
     return compare(keys, first, second), first, second
 
 

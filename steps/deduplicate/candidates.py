@@ -45,6 +45,25 @@ class Sketches(NamedTuple):
     size: np.ndarray
 
 
+class Graph(NamedTuple):
+    """Documents and who is joined with whom: sketches; the bounds of `alike` that a pair must meet; how many of the
+    documents, the first ones, are published and not compared with each other; and parent int64[n], from each document
+    towards the smallest one of its group."""
+
+    sketches: Sketches
+    similarity: float
+    agreement: int
+    published: int
+    parent: np.ndarray
+
+
+@njit(inline="always")
+def alike_documents(sketches, i, j, similarity, agreement):
+    """`alike` for documents i and j."""
+    low, high, size = sketches
+    return alike(low[i], high[i], size[i], low[j], high[j], size[j], similarity, agreement)
+
+
 def choose_blocks(documents: int, hamming: int, bits: int = 64) -> int:
     """Into how many blocks to cut ``bits`` so that comparing so many documents costs least."""
     best, best_cost = 0, math.inf
@@ -99,60 +118,51 @@ def union(parent, i, j):
         parent[i] = j
 
 
+@njit(inline="always")
+def _exchange(values, members, a, b):
+    values[a], values[b] = values[b], values[a]
+    members[a], members[b] = members[b], members[a]
+
+
 @njit
 def _new_first(values, members, begin, end, published):
     """Move the rows of ``begin:end`` that are not published to its front; returns where they end."""
     middle = begin
     for i in range(begin, end):
         if members[i] >= published:
-            values[i], values[middle] = values[middle], values[i]
-            members[i], members[middle] = members[middle], members[i]
+            _exchange(values, members, i, middle)
             middle += 1
     return middle
 
 
 @njit
-def _join_alike(values, members, begin, end, hamming, sketches, similarity, agreement, published, parent):
+def _join_alike(values, members, begin, end, hamming, graph):
     """Join rows ``members[begin:end]`` whose values differ in at most ``hamming`` bits and whose sketches are alike.
 
-    Two published rows are not compared. Reorders the slice: rows joined to the one that is looked at, which wait their
-    turn and are not compared with each other, for what one of them is joined to, all are; then new rows; then
-    published ones. Returns pairs compared.
+    Reorders the slice: rows joined to the one that is looked at, which wait their turn and are not compared with each
+    other, for what one of them is joined to, all are; then new rows; then published ones. Returns pairs compared.
     """
-    low, high, size = sketches
-    middle = _new_first(values, members, begin, end, published)
+    middle = _new_first(values, members, begin, end, graph.published)
     compared, turn, waiting = 0, begin, begin
     while turn < waiting or waiting < middle:
         if turn == waiting:
             waiting += 1
         value, one = values[turn], members[turn]
-        stop = end if one >= published else middle
+        stop = end if one >= graph.published else middle
         for i in range(waiting, stop):
-            if popcount(value ^ values[i]) <= hamming:
-                other = members[i]
-                if alike(
-                    low[one],
-                    high[one],
-                    size[one],
-                    low[other],
-                    high[other],
-                    size[other],
-                    similarity,
-                    agreement,
-                ):
-                    union(parent, one, other)
-                    if (
-                        i >= middle
-                    ):  # a published row: the first of its kind makes room for it at its old place
-                        values[i], values[middle] = values[middle], values[i]
-                        members[i], members[middle] = members[middle], members[i]
-                        to = middle
-                        middle += 1
-                    else:
-                        to = i
-                    values[to], values[waiting] = values[waiting], values[to]
-                    members[to], members[waiting] = members[waiting], members[to]
-                    waiting += 1
+            if popcount(value ^ values[i]) > hamming:
+                continue
+            other = members[i]
+            if not alike_documents(graph.sketches, one, other, graph.similarity, graph.agreement):
+                continue
+            union(graph.parent, one, other)
+            to = i
+            if i >= middle:  # a published row: the first of its kind makes room for it at its old place
+                to = middle
+                middle += 1
+                _exchange(values, members, i, to)
+            _exchange(values, members, to, waiting)
+            waiting += 1
         compared += max(0, stop - waiting)
         turn += 1
     return compared
@@ -206,89 +216,43 @@ def _set_aside(values, members, begin, end, aside):
 
 
 @njit
-def _refine(
-    level, begin, end, block, left, bounds, hamming, sketches, likeness, published, scratch, aside, parent
-):
+def _refine(level, begin, end, block, left, bounds, hamming, graph, scratch, aside):
     """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on. Returns pairs compared.
 
-    A group without a new row has no pair to compare. likeness: (similarity, agreement) of `alike`. scratch: (values,
-    members, starts), a row of each per level.
+    A group without a new row has no pair to compare. scratch: (values, members, starts), a row of each per level.
     """
-    values, members, starts = scratch
+    values, members, starts = scratch[0][level], scratch[1][level], scratch[2]
     n = end - begin
-    new = _count_new(members[level], begin, end, published)
-    if new == 0 or _joined_already(members[level], begin, end, parent):
+    new = _count_new(members, begin, end, graph.published)
+    if new == 0 or _joined_already(members, begin, end, graph.parent):
         return 0
     stop = len(bounds) - left if left > 0 else block
     cost = 0.0
     for c in range(block, stop):
         cost += n * ROW_COST + 2.0 ** (bounds[c + 1] - bounds[c]) * GROUP_COST
-    if left == 0 and n >= REGROUP and _set_aside(values[level], members[level], begin, end, aside):
+    if left == 0 and n >= REGROUP and _set_aside(values, members, begin, end, aside):
         return 0
     if left == 0 or new * (n - (new + 1) / 2) * PAIR_COST <= cost:
-        return _join_alike(
-            values[level],
-            members[level],
-            begin,
-            end,
-            hamming,
-            sketches,
-            likeness[0],
-            likeness[1],
-            published,
-            parent,
-        )
-    compared = 0
-    below = level + 1
+        return _join_alike(values, members, begin, end, hamming, graph)
+    compared, below = 0, level + 1
     for c in range(block, stop):
         shift, mask = np.uint64(bounds[c]), (1 << (bounds[c + 1] - bounds[c])) - 1
-        _split(
-            values[level],
-            members[level],
-            begin,
-            end,
-            shift,
-            mask,
-            values[below],
-            members[below],
-            starts[below],
-        )
+        _split(values, members, begin, end, shift, mask, scratch[0][below], scratch[1][below], starts[below])
         for v in range(mask + 1):
             first, last = starts[below, v], starts[below, v + 1]
             if last - first > 1:
                 compared += _refine(
-                    below,
-                    first,
-                    last,
-                    c + 1,
-                    left - 1,
-                    bounds,
-                    hamming,
-                    sketches,
-                    likeness,
-                    published,
-                    scratch,
-                    aside,
-                    parent,
+                    below, first, last, c + 1, left - 1, bounds, hamming, graph, scratch, aside
                 )
     return compared
 
 
 def connect(
-    values: np.ndarray,
-    members: np.ndarray,
-    first: int,
-    bounds: np.ndarray,
-    hamming: int,
-    sketches: Sketches,
-    likeness: tuple[float, int],
-    parent: np.ndarray,
-    published: int = 0,
+    values: np.ndarray, members: np.ndarray, first: int, bounds: np.ndarray, hamming: int, graph: Graph
 ) -> int:
-    """Join in ``parent`` the pairs of rows that agree in block ``first`` and in enough later ones.
+    """Join the pairs of documents that agree in block ``first`` and in enough later ones.
 
-    values uint64[n]: the bits that ``bounds`` cuts, of rows members int64[n]. Rows below ``published``
-    are not compared with each other. Returns pairs compared.
+    values uint64[n]: the bits that ``bounds`` cuts, of documents members int64[n]. Returns pairs compared.
     """
     key = _block(values, bounds[first], bounds[first + 1]).astype(np.uint8)
     order = np.argsort(key, kind="stable")
@@ -309,65 +273,31 @@ def connect(
         group = order[begin:end]
         scratch[0][0, : len(group)], scratch[1][0, : len(group)] = values[group], members[group]
         aside[2][:2] = 0
-        compared += _refine(
-            0,
-            0,
-            len(group),
-            first + 1,
-            left,
-            bounds,
-            hamming,
-            sketches,
-            likeness,
-            published,
-            scratch,
-            aside,
-            parent,
-        )
+        compared += _refine(0, 0, len(group), first + 1, left, bounds, hamming, graph, scratch, aside)
         for g in range(aside[2][0]):
             large = slice(aside[2][g + 1], aside[2][g + 2])
-            compared += _connect_large(
-                aside[0][large].copy(), aside[1][large].copy(), hamming, sketches, likeness, published, parent
-            )
+            compared += _connect_large(aside[0][large].copy(), aside[1][large].copy(), hamming, graph)
     return compared
 
 
-def _connect_large(
-    values: np.ndarray,
-    members: np.ndarray,
-    hamming: int,
-    sketches: Sketches,
-    likeness: tuple[float, int],
-    published: int,
-    parent: np.ndarray,
-) -> int:
+def _connect_large(values: np.ndarray, members: np.ndarray, hamming: int, graph: Graph) -> int:
     """`connect` for a group that agrees in all blocks of a table: over tables of the bits in which it differs."""
     differing = int(np.bitwise_or.reduce(values ^ values[0]))
     places = [bit for bit in range(64) if differing >> bit & 1]
     if len(places) <= hamming:
-        return _join_alike(values, members, 0, len(values), hamming, sketches, *likeness, published, parent)
+        return _join_alike(values, members, 0, len(values), hamming, graph)
     packed = np.zeros(len(values), np.uint64)
     for to, bit in enumerate(places):
         packed |= ((values >> np.uint64(bit)) & np.uint64(1)) << np.uint64(to)
     bounds = block_bounds(choose_blocks(len(values), hamming, len(places)), len(places))
-    return sum(
-        connect(packed, members, block, bounds, hamming, sketches, likeness, parent, published)
-        for block in range(hamming + 1)
-    )
+    return sum(connect(packed, members, block, bounds, hamming, graph) for block in range(hamming + 1))
 
 
-def connect_bands(
-    keys: np.ndarray,
-    sketches: Sketches,
-    likeness: tuple[float, int],
-    parent: np.ndarray,
-    published: int = 0,
-) -> tuple[int, int]:
-    """Join in ``parent`` the rows with equal keys (one MinHash band) that are alike, of which one is new: rows below
-    ``published`` are not compared with each other.
+def connect_bands(keys: np.ndarray, graph: Graph) -> tuple[int, int]:
+    """Join the documents with equal keys (one MinHash band).
 
-    Returns pairs compared, and rows in groups beyond `BAND_GROUP`: such a group is cut into runs of rows with near
-    sketches, and pairs of two runs are left to the other bands.
+    Returns pairs compared, and documents in groups beyond `BAND_GROUP`: such a group is cut into runs of documents with
+    near sketches, and pairs of two runs are left to the other bands.
     """
     # one sort of numbers, key above row, is ten times as fast as sorting rows by key
     both = np.sort((keys.astype(np.uint64) << np.uint64(32)) | np.arange(len(keys), dtype=np.uint64))
@@ -376,23 +306,20 @@ def connect_bands(
     sizes = np.diff(np.append(fresh, len(order)))
     for begin, size in zip(fresh[sizes > BAND_GROUP], sizes[sizes > BAND_GROUP], strict=True):
         large = order[begin : begin + size]
-        order[begin : begin + size] = large[np.argsort(sketches.low[large], kind="stable")]
+        order[begin : begin + size] = large[np.argsort(graph.sketches.low[large], kind="stable")]
     several = sizes > 1
     ends = fresh[several] + sizes[several]
     values = np.zeros(len(order), np.uint64)  # equal: what they differ in does not matter here
-    compared = _join_groups(values, order, fresh[several], ends, sketches, *likeness, published, parent)
+    compared = _join_groups(values, order, fresh[several], ends, graph)
     return compared, int(sizes[sizes > BAND_GROUP].sum())
 
 
 @njit
-def _join_groups(values, members, begins, ends, sketches, similarity, agreement, published, parent):
+def _join_groups(values, members, begins, ends, graph):
     compared = 0
     for g in range(len(begins)):
         for begin in range(begins[g], ends[g], BAND_GROUP):
-            end = min(begin + BAND_GROUP, ends[g])
-            compared += _join_alike(
-                values, members, begin, end, 0, sketches, similarity, agreement, published, parent
-            )
+            compared += _join_alike(values, members, begin, min(begin + BAND_GROUP, ends[g]), 0, graph)
     return compared
 
 

@@ -12,6 +12,7 @@ from steps.core.artifact import Files
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.candidates import (
+    Graph,
     Sketches,
     block_bounds,
     choose_blocks,
@@ -26,7 +27,7 @@ from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
 from steps.deduplicate.keys import band_keys, text_batches, verified_grams
 from steps.deduplicate.match import decision_table, put_decisions, still_here
 from steps.deduplicate.sources import all_sources, keeper_order, places, row_of, source_of
-from steps.deduplicate.verify import Bounds, decide, likeness
+from steps.deduplicate.verify import Bounds, Documents, decide, likeness
 from steps.text.edit_distance import edit_units
 from steps.text.hashing import gram_sets, words
 from steps.text.minhash import BANDS
@@ -96,29 +97,20 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     """Which documents one partition of one slot connects: those joined with another, and their group's first place."""
     files, config = Files(part.store, task["folder"]), part.config
     table = read_runs(files, task["runs"], task["slot"] * task["partitions"] + task["partition"])
-    bounds = likeness(config.similarity)
     compared = beyond = 0
     nodes = NODES.empty_table()
     if table is not None:
         place = table["place"].to_numpy()
         published = int((source_of(place) < task["first_new"]).sum())  # the first rows: sources are in order
-        sketches, parent = sketches_of(table), np.arange(len(place))
+        members = np.arange(len(place))
+        graph = Graph(sketches_of(table), *likeness(config.similarity), published, members.copy())
         if task["slot"] <= config.hamming:
-            compared = connect(
-                table["simhash"].to_numpy(),
-                np.arange(len(place)),
-                task["slot"],
-                block_bounds(choose_blocks(task["documents"], config.hamming)),
-                config.hamming,
-                sketches,
-                bounds,
-                parent,
-                published,
-            )
+            blocks = block_bounds(choose_blocks(task["documents"], config.hamming))
+            values = table["simhash"].to_numpy()
+            compared = connect(values, members, task["slot"], blocks, config.hamming, graph)
         else:
-            keys = table["key"].to_numpy()
-            compared, beyond = connect_bands(keys, sketches, bounds, parent, published)
-        nodes = _nodes(place, sketches.low, parent)
+            compared, beyond = connect_bands(table["key"].to_numpy(), graph)
+        nodes = _nodes(place, graph)
     part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
     return {"compared": compared, "beyond": beyond}
 
@@ -131,10 +123,10 @@ def sketches_of(table: pa.Table) -> Sketches:
     return Sketches(*(table[name].to_numpy() for name in ("sketch_low", "sketch_high", "grams")))
 
 
-def _nodes(place: np.ndarray, sketch: np.ndarray, parent: np.ndarray) -> pa.Table:
-    root = roots(parent)
+def _nodes(place: np.ndarray, graph: Graph) -> pa.Table:
+    root = roots(graph.parent)
     several = np.bincount(root, minlength=len(root))[root] > 1
-    columns = {"place": place[several], "root": place[root[several]], "sketch": sketch[several]}
+    columns = {"place": place[several], "root": place[root[several]], "sketch": graph.sketches.low[several]}
     return pa.table(columns, schema=NODES)
 
 
@@ -214,31 +206,19 @@ def verify(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
     order = keeper_order(place, quality, doc_high, doc_low, task["first_new"])
     order = order[np.argsort(group[order], kind="stable")]
     members = members.take(pa.array(order))
-    found = decide(
+    documents = Documents(
         group[order],
         source_of(place[order]) < task["first_new"],
         members["simhash"].to_numpy(),
         sketches_of(members),
         band_keys(members)[:, : BANDS if config.minhash else 0],
         *text_grams(members["text"], config),
-        Bounds(
-            config.hamming,
-            config.similarity,
-            config.edit_similarity,
-            config.max_candidates,
-            config.max_cluster,
-        ),
     )
+    found = decide(documents, Bounds(*(getattr(config, name) for name in Bounds._fields)))
     gone = np.flatnonzero(found.match >= 0)
-    decisions = decision_table(
-        place,
-        doc_high,
-        doc_low,
-        order[gone],
-        order[found.match[gone]],
-        found.distance[gone],
-        found.similarity[gone],
-    )
+    ids = place, doc_high, doc_low
+    pairs = order[gone], order[found.match[gone]]
+    decisions = decision_table(*ids, *pairs, found.distance[gone], found.similarity[gone])
     put_decisions(part, f"decisions/near-{task['number']:05d}.runs", decisions, task["per_bucket"])
     names = ("candidate_pairs", "verified_pairs", "stopped_by_max_candidates", "clusters_at_max")
     return {**dict(zip(names, found.counts.tolist(), strict=True)), "removed": len(gone)}

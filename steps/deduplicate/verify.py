@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from steps.deduplicate.candidates import Sketches
+from steps.deduplicate.candidates import Sketches, alike_documents
 from steps.text.edit_distance import fits
 from steps.text.hashing import jaccard, popcount
 from steps.text.jit import njit
-from steps.text.minhash import alike, least_agreement
+from steps.text.minhash import least_agreement
 
 # Jaccard similarity below which edits are not counted: bands find 72 % of pairs at it, and fewer below
 LEAST_SHARED = 0.5
@@ -30,6 +30,20 @@ class Bounds(NamedTuple):
     edit_similarity: float
     max_candidates: int
     max_cluster: int
+
+
+class Documents(NamedTuple):
+    """Documents sorted by group and, within it, in keeper order: group int64[n], published bool[n], fingerprints
+    uint64[n], sketches, bands uint32[n, any], and for each text its sorted n-gram hashes and `edit_units` (offsets,
+    hashes)."""
+
+    group: np.ndarray
+    published: np.ndarray
+    fingerprints: np.ndarray
+    sketches: Sketches
+    bands: np.ndarray
+    grams: tuple[np.ndarray, np.ndarray]
+    units: tuple[np.ndarray, np.ndarray]
 
 
 def likeness(similarity: float) -> tuple[float, int]:
@@ -56,18 +70,16 @@ def _share_band(bands, i, j):
 
 
 @njit
-def _candidates(i, kept, many, absorbed, cluster, fingerprint, sketches, bands, hamming, likeness, near, far):
+def _candidates(i, kept, absorbed, documents, bounds, likeness, near, far):
     """Kept documents that document i may repeat, into ``near``, their Hamming distances into ``far``; how many."""
-    low, high, size = sketches
     found = 0
-    for k in range(many):
-        j = kept[k]
-        if absorbed[j] >= cluster:
+    for j in kept:
+        if absorbed[j] >= bounds.max_cluster:
             continue
-        distance = popcount(fingerprint[i] ^ fingerprint[j])
-        if not alike(low[i], high[i], size[i], low[j], high[j], size[j], likeness[0], likeness[1]):
+        if not alike_documents(documents.sketches, i, j, likeness[0], likeness[1]):
             continue
-        if distance <= hamming or _share_band(bands, i, j):
+        distance = popcount(documents.fingerprints[i] ^ documents.fingerprints[j])
+        if distance <= bounds.hamming or _share_band(documents.bands, i, j):
             near[found], far[found] = j, distance
             found += 1
     return found
@@ -87,45 +99,30 @@ def _duplicates(i, j, grams, units, bounds, least):
 
 
 @njit
-def _decide(
-    group,
-    published,
-    fingerprints,
-    sketches,
-    bands,
-    grams,
-    units,
-    bounds,
-    likeness,
-    match,
-    dist,
-    sim,
-    counts,
-):
-    n = len(group)
+def _decide(documents, bounds, likeness, match, dist, sim, counts):
+    group, n = documents.group, len(documents.group)
     kept, absorbed = np.empty(n, np.int64), np.zeros(n, np.int64)
     near, far = np.empty(n, np.int64), np.empty(n, np.int64)
-    hamming, most, cluster = bounds.hamming, bounds.max_candidates, bounds.max_cluster
-    many, first = 0, 0
+    many = 0
     for i in range(n):
-        if i > first and group[i] != group[i - 1]:
-            many, first = 0, i
-        if not published[i]:
-            found = _candidates(
-                i, kept, many, absorbed, cluster, fingerprints, sketches, bands, hamming, likeness, near, far
-            )
+        if i > 0 and group[i] != group[i - 1]:
+            many = 0
+        if not documents.published[i]:
+            found = _candidates(i, kept[:many], absorbed, documents, bounds, likeness, near, far)
             counts[0] += found
             tried = 0
-            for k in np.argsort(far[:found], kind="mergesort")[:most]:
+            for k in np.argsort(far[:found], kind="mergesort")[: bounds.max_candidates]:
                 tried += 1
-                same, similarity = _duplicates(i, near[k], grams, units, bounds, likeness[0])
+                same, similarity = _duplicates(
+                    i, near[k], documents.grams, documents.units, bounds, likeness[0]
+                )
                 if same:
                     match[i], dist[i], sim[i] = near[k], far[k], similarity
                     break
             counts[1] += tried
             if match[i] >= 0:
                 absorbed[match[i]] += 1
-                if absorbed[match[i]] == cluster:
+                if absorbed[match[i]] == bounds.max_cluster:
                     counts[3] += 1
                 continue
             if tried < found:
@@ -134,41 +131,21 @@ def _decide(
         many += 1
 
 
-def decide(
-    group: np.ndarray,
-    published: np.ndarray,
-    fingerprints: np.ndarray,
-    sketches: Sketches,
-    bands: np.ndarray,
-    grams: tuple[np.ndarray, np.ndarray],
-    units: tuple[np.ndarray, np.ndarray],
-    bounds: Bounds,
-) -> Decisions:
-    """Near duplicates among documents sorted by group and, within it, in keeper order.
+def decide(documents: Documents, bounds: Bounds) -> Decisions:
+    """Near duplicates among documents.
 
-    A document goes if a document that stays, before it in its group, has a fingerprint (uint64[n]) within ``hamming``
-    bits or a band key (``bands`` uint32[n, any]) in common, and
+    A document goes if a document that stays, before it in its group, has a fingerprint within ``hamming`` bits or a
+    band key in common, and
 
-    - n-gram sets (``grams``: offsets, sorted hashes) of Jaccard similarity ``similarity`` or more, or
-    - n-gram sets of `LEAST_SHARED` or more, and `edit_units` (``units``) that `fits` finds to have
-      ``edit_similarity`` or more, the shorter text with the part of the longer that it fits best.
+    - n-gram sets of Jaccard similarity ``similarity`` or more, or
+    - n-gram sets of `LEAST_SHARED` or more, and `edit_units` that `fits` finds to have ``edit_similarity`` or more, the
+      shorter text with the part of the longer that it fits best.
 
     Pairs that are not `alike` by their sketches (`likeness`) are left out unread. It is compared with the nearest
     ``max_candidates``, by Hamming distance, then keeper order; the first that passes is its match, with the Jaccard
     similarity. ``published`` documents always stay. A document that took ``max_cluster`` others takes no more.
     """
-    n = len(group)
+    n = len(documents.group)
     result = Decisions(np.full(n, -1), np.zeros(n, np.int64), np.zeros(n), np.zeros(4, np.int64))
-    _decide(
-        group,
-        published,
-        fingerprints,
-        sketches,
-        bands,
-        grams,
-        units,
-        bounds,
-        likeness(bounds.similarity),
-        *result,
-    )
+    _decide(documents, bounds, likeness(bounds.similarity), *result)
     return result

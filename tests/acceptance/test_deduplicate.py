@@ -66,9 +66,9 @@ def texts_of(name: str, data: Path) -> Iterator[str]:
     elif name == "html_debian_docs":
         with tarfile.open(path) as archive:
             for member in archive:
-                file = archive.extractfile(member)
-                if file and member.name.endswith("html"):
-                    yield html.unescape(re.sub(r"<[^>]*>", " ", file.read().decode("utf-8", "replace")))
+                page = archive.extractfile(member)
+                if page and member.name.endswith("html"):
+                    yield html.unescape(re.sub(r"<[^>]*>", " ", page.read().decode("utf-8", "replace")))
     else:
         raw = gzip.decompress(path.read_bytes()).decode("utf-8-sig")
         if path.suffixes[-2] == ".csv":

@@ -10,6 +10,7 @@ from steps.core.errors import DataError
 from steps.deduplicate import bloom
 from steps.deduplicate.candidates import (
     BAND_GROUP,
+    Graph,
     Sketches,
     block_bounds,
     choose_blocks,
@@ -96,15 +97,13 @@ def components(
     """(the smallest member of each row's group, pairs compared), over all tables and partitions."""
     sketches = Sketches(values, values, np.ones(len(values), np.int64))
     bounds = block_bounds(choose_blocks(len(values), hamming))
-    parent, compared = np.arange(len(values)), 0
+    graph, compared = Graph(sketches, *ANY, published, np.arange(len(values))), 0
     for block in range(hamming + 1):
         owner = partition_of(values, bounds, block, partitions)
         for partition in range(partitions):
             members = np.flatnonzero(owner == partition)
-            compared += connect(
-                values[members], members, block, bounds, hamming, sketches, ANY, parent, published
-            )
-    return roots(parent).tolist(), compared
+            compared += connect(values[members], members, block, bounds, hamming, graph)
+    return roots(graph.parent).tolist(), compared
 
 
 ANY = (0.0, 0)  # every pair is alike
@@ -157,7 +156,7 @@ def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_lar
     sketch = rng.integers(0, 2, 500).astype(np.uint64) * np.uint64(2**64 - 1)  # two kinds of text
     sketches = Sketches(sketch, sketch, np.full(500, 100))
     parent = np.arange(500)
-    compared, beyond = connect_bands(keys, sketches, (0.7, 30), parent)
+    compared, beyond = connect_bands(keys, Graph(sketches, 0.7, 30, 0, parent))
     expected = [
         int(np.flatnonzero((keys == k) & (sketch == s))[0]) for k, s in zip(keys, sketch, strict=True)
     ]
@@ -166,7 +165,9 @@ def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_lar
     many = np.zeros(BAND_GROUP + 10, np.uint32)
     same = np.zeros(len(many), np.uint64)
     parent = np.arange(len(many))
-    _, beyond = connect_bands(many, Sketches(same, same, np.ones(len(many), np.int64)), ANY, parent)
+    _, beyond = connect_bands(
+        many, Graph(Sketches(same, same, np.ones(len(many), np.int64)), *ANY, 0, parent)
+    )
     assert beyond == len(many)
     assert len(np.unique(roots(parent))) == 2
 
@@ -205,7 +206,7 @@ def test_bands_join_no_two_published_rows() -> None:
     keys = rng.integers(0, 60, 400).astype(np.uint32)
     same = np.zeros(400, np.uint64)
     parent = np.arange(400)
-    compared, _ = connect_bands(keys, Sketches(same, same, np.full(400, 100)), (0.7, 30), parent, 370)
+    compared, _ = connect_bands(keys, Graph(Sketches(same, same, np.full(400, 100)), 0.7, 30, 370, parent))
     edges = {(i, j) for i in range(400) for j in range(max(i + 1, 370), 400) if keys[i] == keys[j]}
     assert roots(parent).tolist() == _components(400, edges)
     assert compared <= len(edges)
