@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality.packing [--length 4096]
 
-Stage 1 is Chinese Wikipedia, stage 2 alpaca in both languages, stage 3 GSM8K and MATH, each with the paper's replay.
+Stage 1 is Wikipedia and stage 2 alpaca, in both languages, stage 3 GSM8K and MATH, each with the paper's replay.
 "In order" puts each document into the last window if it has room there, else into a new one. The limit is the fewest
 windows that could hold the tokens. Documents cut are those of a task that continue in another window.
 """
@@ -23,7 +23,7 @@ from steps.core.step import Outcome
 
 SHAPE = {"hidden": 8, "layers": 1, "heads": 1, "ffn": 8, "vocabulary": 4000}
 PLAIN = "plain text"
-WEB_BYTES = 12_000_000
+WEB_BYTES = 6_000_000  # of each language
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def main() -> None:
 def pack_stages(root: Path, length: int) -> list[Artifact]:
     """The token files of the three stages, made by the real steps; every document of the supervised sets is used."""
     study = Study(root, 1.0)
-    names = [name for name in SETS if name != "wiki_en"]
     sets = {
-        name: {**SETS[name], "bytes": WEB_BYTES if SETS[name]["stage"] == 1 else 1 << 30} for name in names
+        name: {**found, "bytes": WEB_BYTES if found["stage"] == 1 else 1 << 30}
+        for name, found in SETS.items()
     }
-    mix = mix_of(study, ingest(study, names), sets)
+    mix = mix_of(study, ingest(study, sets), sets)
     shape = {**SHAPE, "max_positions": length}
     model = study.run("initialize", {"from_scratch": shape, "characters": 3500}, {"mix": mix.ref})
     return [pack_stage(study, mix, model, stage, length) for stage in (1, 2, 3)]

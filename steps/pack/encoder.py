@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import chain
 
 import numpy as np
 import sentencepiece
@@ -67,10 +67,14 @@ def fast_encoder(described: str, eos: int) -> Encode:
     tokenizer.no_padding()
 
     def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        found = [one.ids for one in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        lengths = np.fromiter((len(ids) + 1 for ids in found), np.int64, len(found))
-        ended = chain.from_iterable(chain(ids, (eos,)) for ids in found)
-        return np.fromiter(ended, np.int32, int(lengths.sum())), lengths
+        tokens, lengths = array("i"), np.empty(len(texts), np.int64)
+        # np.fromiter over the lists instead takes 7 % longer in all (own measurement)
+        for place, one in enumerate(tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)):
+            ids = one.ids
+            tokens.fromlist(ids)
+            tokens.append(eos)
+            lengths[place] = len(ids) + 1
+        return np.frombuffer(tokens, np.int32), lengths
 
     return encode
 

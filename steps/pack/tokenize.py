@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.core.corpus import Corpus
-from steps.core.parts import PartWriter
+from steps.core.parts import PartWriter, open_artifact
 from steps.pack.blocks import ENTRY, HELD_OUT_SETS, ROUTE, TRAIN, append, read_ranges
 from steps.pack.encoder import Encode, open_encoder
 from steps.pack.fit import gather
@@ -56,6 +57,12 @@ def tokenize(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     return {"documents": documents.num_rows, "tokens": int(length.sum()), "ranges": ranges}
 
 
+@lru_cache(maxsize=8)
+def corpus_of(mix: str, name: str) -> Corpus:
+    """A corpus that the mix was made from, opened once per process."""
+    return Corpus.open(open_artifact(mix).input(name))
+
+
 def encode_shard(key: str, part: PartWriter, dtype: np.dtype[Any], file: BinaryIO) -> pa.Table:
     """Append the tokens of one shard's documents to ``file``; <eos> ends each. Returns the documents with lengths."""
     mix, model = part.inputs["mix"], part.inputs["model"]
@@ -65,7 +72,7 @@ def encode_shard(key: str, part: PartWriter, dtype: np.dtype[Any], file: BinaryI
     listed = listed.filter(pa.array((bits & (HELD_OUT | 1 << part.config.stage)) > 0))
     lengths = [np.zeros(0, np.int64)]
     if listed.num_rows:
-        shard = Corpus.open(mix.input(entry.meta["input"])).shards[entry.meta["index"]]
+        shard = corpus_of(mix.ref, entry.meta["input"]).shards[entry.meta["index"]]
         columns = ["language", "text"]
         columns += ["prompt", "response"] if entry.meta["input"] == "supervised" else []
         table = shard.read(columns, kept=False).take(listed["row"])

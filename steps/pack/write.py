@@ -68,7 +68,8 @@ def segment_table(layout: pa.Table, first_window: int, part: PartWriter) -> pa.T
     """Per segment: its window in the set and the artifact, shard, row and token span that it is."""
     mix = part.inputs["mix"]
     lists = sorted(mix.files("rows"), key=lambda entry: entry.meta["number"])
-    names = [mix.input(entry.meta["input"]).digest for entry in lists], [e.meta["shard"] for e in lists]
+    digests = mix.manifest.identity.payload.inputs
+    names = [digests[entry.meta["input"]] for entry in lists], [entry.meta["shard"] for entry in lists]
     artifact, shard = (
         pa.DictionaryArray.from_arrays(layout["shard"].combine_chunks(), pa.array(values, pa.string()))
         for values in names

@@ -1,4 +1,4 @@
-"""The fill of packed windows on real sets: alpaca, GSM8K, MATH and Chinese Wikipedia."""
+"""The fill of packed windows on real sets: alpaca, GSM8K, MATH and Wikipedia."""
 
 from __future__ import annotations
 
