@@ -97,6 +97,12 @@ def put_signature(store: Store, verdict: Verdict, key: Signer) -> str:
     return where
 
 
+def signing_keys(store: Store, verdict: Verdict) -> list[str]:
+    """Ids of the keys by which signatures of the verdict are there; whether they hold is another question."""
+    prefix = signature_key(verdict, "")
+    return sorted(info.key.removeprefix(prefix)[:16] for info in store.list(prefix))
+
+
 def check_signature(store: Store, verdict: Verdict, where: str) -> None:
     """Raise VerdictRefused unless an accepted key signed the verdict; nothing where none is required."""
     trusted, content = trusted_keys(), verdict.model_dump(mode="json")
@@ -109,8 +115,7 @@ def check_signature(store: Store, verdict: Verdict, where: str) -> None:
             return
     if not trusted:
         return
-    prefix = signature_key(verdict, "")
-    others = sorted(info.key.removeprefix(prefix)[:16] for info in store.list(prefix))
+    others = signing_keys(store, verdict)
     found = f"its signature is of the key {', '.join(others)}" if others else "it is not signed"
     raise VerdictRefused(
         f"verdict {where}: {found}; this installation accepts {', '.join(trusted)}. Run its gate again"

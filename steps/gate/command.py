@@ -9,7 +9,7 @@ from steps.core.errors import UsageError
 from steps.core.inspection import find_artifact
 from steps.core.policy import Policy
 from steps.core.verdict import arithmetic, plan_seeded
-from steps.core.verification import read_verdict
+from steps.core.verification import read_verdict, signing_keys
 from steps.gate.explain import explain_artifact
 
 ROOTLESS = ("plan",)  # actions that read no artifact
@@ -40,7 +40,9 @@ def execute(arguments: argparse.Namespace, root: str) -> None:
         if not arguments.verdict:
             raise UsageError("gate explain needs the reference of a gate artifact")
         gate = find_artifact(arguments.verdict, root)
-        print(explain_artifact(gate, read_verdict(gate)))
+        verdict = read_verdict(gate)
+        print(explain_artifact(gate, verdict))
+        print(f"signed by the key: {', '.join(signing_keys(gate.store, verdict)) or 'none'}")
         return
     if not arguments.documents or arguments.documents < 1:
         raise UsageError("gate plan needs --documents, the size of the corpus")

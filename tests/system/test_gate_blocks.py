@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from demo.generator import write_dump
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
-from steps.core.corpus import Corpus
 from steps.core.digest import bytes_digest, canonical_json
 from steps.core.errors import ServiceError, VerdictRefused
 from steps.core.manifest import Identity, Manifest, Reference
 from steps.core.pipeline import PIPELINES
-from steps.core.policy import DEFECT_CLASSES
 from steps.core.store import open_store
 from steps.core.verification import read_verdict, verify_corpus
-from tests.steps.documents import make_corpus
-from tests.steps.gate.test_planted import pieces, planted
 from tests.system.mill import DUMP, MANY_PARTS, ROOT, Done, Turned
 
 FACTORY, TRAINING = "data_factory", "continual_pretraining"
@@ -90,45 +85,6 @@ def test_a_corpus_that_was_not_published_is_refused_by_the_first_training_contai
     done = train_on(turned, turned.refs[FACTORY]["deduplicate"])
     assert done.code == 78
     assert "carries no verdict: it was made by deduplicate, not by publish" in done.error
-
-
-def judged(turned: Turned, rows: list[dict[str, Any]], dump: str) -> tuple[Turned, Done]:
-    """The stages from evaluate on, each called as its Airflow task calls it, on these documents; how publish ended.
-
-    As when a cleaned corpus that was made elsewhere enters at evaluate.
-    """
-    corpus = make_corpus(turned.mill.folder, [[{**row, "dump": dump} for row in rows]], dump).ref
-    refs = {name: ref for name, ref in turned.refs[FACTORY].items() if name != "publish"}
-    refs["deduplicate"] = corpus
-    here = Turned(turned.mill, {**turned.refs, FACTORY: refs})
-    for section in ("evaluate", "review", "gate"):
-        done = here.mill.here(*here.step_command(FACTORY, section))
-        assert done.code == 0, done.output
-        refs[section] = done.result["ref"]
-    return here, here.mill.here(*here.step_command(FACTORY, "publish"))
-
-
-def test_three_in_a_thousand_planted_defects_of_each_class_block_and_the_cleaned_corpus_passes(
-    factory: Turned, tmp_path: Path
-) -> None:
-    copy = factory.without(tmp_path, FACTORY, "evaluate")
-    (copy.mill.folder / "catalog" / "corpora.json").unlink()
-    corpus = Corpus.open(copy.artifact(FACTORY, "deduplicate"))
-    columns = ["url", "language", "text"]
-    cleaned = [row for shard in corpus.shards for row in shard.read(columns).to_pylist()]
-    rows = pieces([{name: row[name] for name in columns} for row in cleaned])
-    assert 200 <= len(rows) <= 333, "one document of each class is 0.3 %, up to the next whole one"
-    bad, refused = judged(copy, planted(rows, *DEFECT_CLASSES), "planted")
-    verdict = read_verdict(bad.artifact(FACTORY, "gate"))
-    assert (verdict.status, verdict.defective) == ("fail", len(DEFECT_CLASSES))
-    assert set(verdict.defects) >= set(DEFECT_CLASSES)
-    assert (refused.code, copy.mill.committed("publish")) == (78, [])
-    assert Catalog(open_store(copy.mill.root)).get("corpora") == {}
-
-    good, done = judged(copy, rows, "cleaned")
-    assert read_verdict(good.artifact(FACTORY, "gate")).status == "pass"
-    assert done.code == 0, done.output
-    assert verify_corpus(Artifact.open(done.result["ref"])).status == "pass"
 
 
 def test_only_publish_can_start_training_and_no_task_state_makes_it_pass(

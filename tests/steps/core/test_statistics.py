@@ -135,6 +135,7 @@ def test_corpora_at_or_above_the_limit_pass_in_at_most_five_percent(
     population: int, se: float, rate: float
 ) -> None:
     assert passes_fixed(population, rate, se, 2000, population) <= 0.05
+    assert passes_fixed(population, rate, se, 2000, population, fitted=True, allowed=1, looks=2) <= 0.05
 
 
 def test_a_clean_corpus_passes() -> None:
