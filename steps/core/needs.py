@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """Documents, bytes of UTF-8 text in all, and of the largest shard; documents of published dumps beside them."""
+    """Documents, bytes of UTF-8 text in all, and of the largest shard; documents of published dumps beside them, and
+    bytes of the language models, whose pages all workers share."""
 
     documents: int
     bytes: int
     shard: int
     published: int = 0
+    models: int = 0
 
 
 class Need(NamedTuple):

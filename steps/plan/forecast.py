@@ -162,7 +162,7 @@ def need_of(
         workers = min(workers, max(1, math.ceil(size.bytes / TASK_BYTES)))  # no more than there are shards
         memory = rate["memory_mb"] + (workers - 1) * rate["worker_mb"]
         need = Need(
-            memory * 1e6 + workers * size.shard * rate["memory_per_shard_byte"],
+            memory * 1e6 + size.models + workers * size.shard * rate["memory_per_shard_byte"],
             workers * size.shard,
             size.bytes * rate["disk_per_byte"],
             rate["seconds"] + size.bytes / 1e6 * rate["seconds_per_mb"],
@@ -183,13 +183,19 @@ def size_of(inputs: Mapping[str, Artifact], raw: float) -> Size:
         for index in indexes
         for member in members(index).values()
     )
+    models = sum(
+        entry.bytes
+        for name, made in inputs.items()
+        if name.startswith("language_models.")
+        for entry in made.files("kenlm")
+    )
     corpus = inputs.get("corpus")
     if corpus is None or not corpus.facts.get("makes"):
-        return Size(int(raw / DOCUMENT_BYTES), int(raw), int(min(raw, SHARD_BYTES)), published)
+        return Size(int(raw / DOCUMENT_BYTES), int(raw), int(min(raw, SHARD_BYTES)), published, models)
     written = corpus.manifest.identity.counts.total.written
     rows = [entry.rows or 0 for entry in corpus_layers(corpus)[0][1] if entry.kind == "shard"]
     largest = written.bytes * max(rows, default=0) / max(sum(rows), 1)
-    return Size(written.documents, written.bytes, int(largest), published)
+    return Size(written.documents, written.bytes, int(largest), published, models)
 
 
 def expanded(key: str, size: int) -> float:
@@ -199,9 +205,9 @@ def expanded(key: str, size: int) -> float:
 
 
 def load_rates() -> dict[str, dict[str, float]]:
-    """By step: ``seconds`` at the start and per MB of text on one core; ``memory_mb`` of the first process,
-    ``worker_mb`` of each further one, ``memory_per_shard_byte`` of every one; ``disk_per_byte`` of text; and
-    ``input_share``, the step's text per byte of raw text."""
+    """By step: ``seconds`` at the start and per MB of text on one core; ``memory_mb`` of the first process, language
+    models apart, ``worker_mb`` of each further one, ``memory_per_shard_byte`` of every one; ``disk_per_byte`` of text;
+    and ``input_share``, the step's text per byte of raw text."""
     rates: dict[str, dict[str, float]] = yaml.safe_load(RATES.read_text())
     return rates
 

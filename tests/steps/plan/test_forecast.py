@@ -18,7 +18,7 @@ from steps.core.needs import Need, Size
 from steps.core.pipeline import PIPELINES, stage
 from steps.core.step import load_step
 from steps.deduplicate.config import Config as Deduplicate
-from steps.plan.forecast import Forecast, load_rates, need_of, unfit
+from steps.plan.forecast import MARGIN, Forecast, load_rates, need_of, unfit
 from steps.plan.limits import Limits, parse_size
 from tests.steps.deduplicate.test_deduplicate import related_texts
 from tests.steps.documents import make_corpus
@@ -161,3 +161,12 @@ def test_a_real_run_of_de_duplication_needs_less_than_predicted_and_not_much_les
     stored = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     assert stored < need.stored < 3 * stored
     assert 1024 * usage.ru_maxrss < need.memory < 3 * 1024 * usage.ru_maxrss
+
+
+def test_language_models_count_once_however_many_workers_share_them() -> None:
+    score = config_class("score").model_construct()
+    without, beside = (Size(10**6, 10**9, 10**7, 0, models) for models in (0, 3 * 10**9))
+    for workers in (1, 8):
+        more = need_of("score", score, beside, workers, load_rates()).memory
+        less = need_of("score", score, without, workers, load_rates()).memory
+        assert more - less == pytest.approx(MARGIN * 3 * 10**9)
