@@ -175,7 +175,7 @@ def report_pages(browser: Any, api: AirflowApi) -> None:
                     report_page(browser, html, stage.step, DOCS / f"report_{stage.step}.png")
                     taken.add(stage.step)
     for html in reports(api, "data_factory", LENIENT_RUN, "gate"):
-        report_page(browser, html, "gate", DOCS / "report_gate_blocked.png")
+        report_page(browser, html, "gate", DOCS / "report_gate_blocked.png", height=2000)  # to the table
         report_page(browser, html, "gate", DOCS / "report_gate_narrow.png", *NARROW)
 
 
