@@ -115,7 +115,7 @@ def fitted_edits(short, long, most):
 
 @njit
 def fits(a, b, similarity, shortest, longest):
-    """Whether 1 - `fitted_edits` / length of the shorter text is at least ``similarity``.
+    """Whether 1 - `fitted_edits` / length of the shorter text (``a`` if both are as long) is at least ``similarity``.
 
     False as well for a text of less than ``shortest`` times the other's length, which would be a quotation, and for
     texts of more than ``longest`` units, whose comparison would take too long.

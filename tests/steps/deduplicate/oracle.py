@@ -87,8 +87,8 @@ class AllPairs:
         self.similarities: dict[tuple[int, int], tuple[float, float]] = {}
 
     def measured(self, i: int, j: int) -> tuple[float, float]:
-        """(Jaccard similarity of the n-grams, edit similarity or 0 where that does not count)."""
-        i, j = min(i, j), max(i, j)
+        """(Jaccard similarity of the n-grams, edit similarity or 0 where that does not count) of a document and of the
+        kept one that it may repeat."""
         if (i, j) not in self.similarities:
             jaccard = len(self.sets[i] & self.sets[j]) / max(1, len(self.sets[i] | self.sets[j]))
             edits = edit_similarity(self.units[i], self.units[j]) if jaccard >= LEAST_SHARED else 0.0
@@ -128,8 +128,9 @@ class AllPairs:
 
 
 def edit_similarity(a: Sequence[str], b: Sequence[str]) -> float:
-    """1 - edits / length of the shorter text, for the part of the longer one that it fits best; 0 where the shorter has
-    less than 7/10 of the other's length. The whole table of edit distances (Sellers 1980), one row after the other."""
+    """1 - edits / length of the shorter text, ``a`` where both are as long, for the part of the other that it fits
+    best; 0 where the shorter has less than 7/10 of the other's length. The whole table of edit distances (Sellers
+    1980), one row after the other."""
     short, long = sorted((a, b), key=len)
     if 10 * len(short) < 7 * len(long):
         return 0.0
