@@ -32,6 +32,7 @@ from steps.core.mlflow_rest import (
     Refused,
     tracking_uri,
 )
+from steps.core.model_registry import RegisteredModel, register
 from steps.core.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class LineageEntry(BaseModel):
     started: datetime
     ended: datetime
     report: str | None = Field(None, description="key of report.html in the store")
+    model: RegisteredModel | None = Field(None, description="what the model registry shall know")
     final: Literal["", "FINISHED", "FAILED"] = Field("", description="on the last task: closes the parent")
 
     @property
@@ -256,6 +258,8 @@ def _deliver_one(store: Store, mlflow: MlflowRest, pointer: str) -> bool:
     mlflow.log(child, _texts(entry.params), metrics, {**_texts(entry.tags), **_child_tags(store, entry)})
     mlflow.log_inputs(child, datasets)
     _report(store, mlflow, child, entry)
+    if entry.model is not None:
+        register(mlflow, entry.model, child, moves_alias=not entry.cached)
     mlflow.finish_run(child, "FINISHED", _milliseconds(entry.ended))
     _log_parent(mlflow, parent, entry, datasets)
     store.delete(pointer)

@@ -1,6 +1,6 @@
 """A small MLflow client over REST with one deadline for everything.
 
-Steps need eight calls; the `mlflow` package would cost each step seconds of import, and its own retries
+Steps need a few calls; the `mlflow` package would cost each step seconds of import, and its own retries
 (seven, doubling) cannot be bounded from outside. Only http(s) tracking servers are supported.
 """
 
@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -32,6 +33,14 @@ class Refused(Exception):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version of a registered model."""
+
+    number: int
+    tags: Mapping[str, str]
 
 
 def tracking_uri() -> str | None:
@@ -128,6 +137,56 @@ class MlflowRest:
         )
         return True
 
+    def ensure_model(self, name: str) -> None:
+        """Make the registered model of that name where there is none."""
+        try:
+            self._post("registered-models/create", name=name)
+        except Refused as error:
+            if error.code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def model_versions(self, name: str) -> list[ModelVersion]:
+        """Every version of a registered model, oldest first; none where there is no such model."""
+        found, token = [], ""
+        while True:
+            page = self._get("model-versions/search", filter=f"name='{name}'", page_token=token)
+            found += [_version(item) for item in page.get("model_versions", [])]
+            token = page.get("next_page_token", "")
+            if not token:
+                return sorted(found, key=lambda version: version.number)
+
+    def create_version(self, name: str, source: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """A new version of a registered model, from a run."""
+        made = self._post("model-versions/create", name=name, source=source, run_id=run_id, tags=_pairs(tags))
+        return _version(made["model_version"])
+
+    def delete_version(self, name: str, number: int) -> None:
+        """Take a version out of the registry."""
+        self._send(
+            "DELETE",
+            "/api/2.0/mlflow/model-versions/delete",
+            json.dumps({"name": name, "version": str(number)}).encode(),
+            "application/json",
+        )
+
+    def tag_version(self, name: str, number: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        for tag in _pairs(tags):
+            self._post("model-versions/set-tag", name=name, version=str(number), **tag)
+
+    def aliased(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that an alias points to, if any."""
+        try:
+            return _version(self._get("registered-models/alias", name=name, alias=alias)["model_version"])
+        except Refused as error:
+            if error.code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            return None
+
+    def set_alias(self, name: str, alias: str, number: int) -> None:
+        """Point an alias to a version."""
+        self._post("registered-models/alias", name=name, alias=alias, version=str(number))
+
     def _get(self, call: str, **query: str) -> dict[str, Any]:
         text = "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
         return self._send("GET", f"/api/2.0/mlflow/{call}?{text}", None, "application/json")
@@ -192,6 +251,10 @@ def _code(text: str) -> str:
 
 def _pairs(values: Mapping[str, str], limit: int = MAX_TAG_LENGTH) -> list[dict[str, str]]:
     return [{"key": key, "value": value[:limit]} for key, value in values.items()]
+
+
+def _version(found: Mapping[str, Any]) -> ModelVersion:
+    return ModelVersion(int(found["version"]), {tag["key"]: tag["value"] for tag in found.get("tags", [])})
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -76,6 +76,7 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
         *(_pack(number) for number in (1, 2, 3)),
         *(_train(number) for number in (1, 2, 3)),
         Stage("export", {"train": "train_3", "model": "initialize"}, image="trainer"),
+        Stage("benchmark", {"model": "export", "benchmarks": "run:benchmarks"}, image="trainer", pool="gpu"),
     ),
 }
 

@@ -18,7 +18,7 @@ from steps.core.store import ObjectMissing, open_store
 OBJECTS_FILE = "objects.json"
 REMOTE = ("http://", "https://")
 _RANGE = 16 << 20
-Kind = Literal["web", "reference", "code", "math", "law", "supervised"]
+Kind = Literal["web", "reference", "code", "math", "law", "supervised", "benchmark"]
 
 
 class SourceSettings(BaseModel):
@@ -30,7 +30,11 @@ class SourceSettings(BaseModel):
     format: Literal["auto", "warc", "wet", "jsonl", "json", "parquet"] = Field(
         "auto", description="Format of the objects; auto goes by the file name."
     )
-    kind: Kind = Field("web", description="What the texts are; rules have exemptions by kind.")
+    kind: Kind = Field(
+        "web",
+        description="What the texts are; rules have exemptions by kind. benchmark: data sets and task files for "
+        "the benchmark stage, which no other stage reads.",
+    )
     licence: str = Field("", description="Licence of the texts, kept with every document.")
     language: str = Field("", description="Declared language code; empty: detected.")
     task: str = Field("", description="Task type of supervised records without a task field.")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from steps.core import lineage
+from steps.core.artifact import Artifact
 from steps.core.digest import json_digest
 from steps.core.errors import StepError
 from steps.core.manifest import StepResult
@@ -108,9 +109,21 @@ def lineage_entry(
         run_params={"recipe": run["recipe"]["name"], **lineage.flatten(run["recipe"]["steps"])},
         started=datetime.fromtimestamp(outcome.began, UTC),
         ended=datetime.fromtimestamp(outcome.ended, UTC),
+        model=_registered(artifact),
         report=f"{artifact.folder}/{views[0].object_name}" if views else None,
         final=_final(run["dag"], section, outcome.facts),
     )
+
+
+def _registered(artifact: Artifact) -> lineage.RegisteredModel | None:
+    """What the fact ``registry`` asks for: a version of this artifact, or of its input named ``of``."""
+    wanted = artifact.facts.get("registry")
+    if wanted is None:
+        return None
+    of = artifact.input(wanted["of"]) if wanted.get("of") else artifact
+    said = {name: wanted[name] for name in ("alias", "replaces") if name in wanted}
+    tags = wanted["tags"] | ({artifact.step: artifact.ref} if of is not artifact else {})
+    return lineage.RegisteredModel(name=wanted["name"], ref=of.ref, digest=of.digest, tags=tags, **said)
 
 
 def _final(dag: str, section: str, facts: Mapping[str, Any]) -> Literal["", "FINISHED", "FAILED"]:
@@ -137,9 +150,14 @@ def count_metrics(outcome: Outcome) -> dict[str, float]:
 
 def fact_metrics(section: str, facts: Mapping[str, Any]) -> dict[str, float]:
     """Numbers among the facts, under the chart prefix that belongs to the stage."""
-    prefix = {"evaluate": "gate", "review": "gate", "gate": "gate", "train": "train", "export": "eval"}.get(
-        section.rstrip("_0123456789"), "corpus"
-    )
+    prefix = {
+        "evaluate": "gate",
+        "review": "gate",
+        "gate": "gate",
+        "train": "train",
+        "export": "eval",
+        "benchmark": "eval",
+    }.get(section.rstrip("_0123456789"), "corpus")
     return {
         f"{prefix}/{name}": float(value)
         for name, value in facts.items()

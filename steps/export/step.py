@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from steps.core.approval import verify_training
+from steps.core.approval import Approved, verify_training
+from steps.core.artifact import Artifact
 from steps.core.errors import DataError
 from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext
 from steps.export.card import model_card, training_chain
 from steps.export.config import Config
+from steps.export.data import Amount, count_tokens, licence_tasks, licences
+from steps.export.report import report
 
 TOKENIZER = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
 
@@ -24,7 +27,9 @@ def run(ctx: StepContext) -> None:
     approved = verify_training(train)
     found = ctx.part("folder", write_folder).result
     chain = training_chain(train)
-    ctx.part("card", write_card, {"text": model_card(config, model, chain, approved, found["weights"])})
+    amounts, declared = training_data(ctx, chain, approved)
+    text = model_card(config, model, chain, approved, found["weights"], amounts, declared)
+    ctx.part("card", write_card, {"text": text})
     ctx.metric("eval/export_logit_difference", found["difference"])
     ctx.log.info(
         "export: %d weights; logits of %d positions equal the trainer's within %.1e standard deviations",
@@ -34,6 +39,34 @@ def run(ctx: StepContext) -> None:
     ctx.set("logit_check", {"tolerance": config.tolerance, "positions": found["positions"]})
     ctx.set("stages", [{"stage": s.facts["stage"], "loss": s.facts["loss"]} for s in chain])
     ctx.set("heldout_loss", train.facts["heldout_loss"])
+    ctx.set("data", [amount._asdict() for amount in amounts])
+    ctx.set("registry", registry(config.name, approved))
+
+
+def training_data(
+    ctx: StepContext, chain: list[Artifact], approved: Approved
+) -> tuple[list[Amount], dict[str, list[str]]]:
+    """What each stage was trained on, and the licences that the documents of each source declare."""
+    stages = [stage.facts["stage"] for stage in chain]
+    counted = ctx.map("data", count_tokens, [{"stage": stage} for stage in stages], unit="stages")
+    found = ctx.map("licences", licences, licence_tasks(approved.mix, stages[-1]))
+    declared: dict[str, set[str]] = {}
+    for source, licence in (pair for part in found for pair in part.result):
+        declared.setdefault(source, set()).add(licence)
+    amounts = [Amount(*row) for part in counted for row in part.result]
+    return amounts, {source: sorted(names) for source, names in declared.items()}
+
+
+def registry(name: str, approved: Approved) -> dict[str, Any]:
+    """What lineage tells the model registry: the version's name, and the corpora and verdicts behind it."""
+    tags = {"mix": approved.mix.digest}
+    for key, (corpus, verdict) in sorted(approved.corpora.items()):
+        tags[f"corpus.{key}"] = corpus.digest
+        tags[f"corpus.{key}.bound"] = f"{verdict.bound_rate:.6f}"
+        tags[f"corpus.{key}.policy"] = verdict.policy_digest
+        tags[f"corpus.{key}.readers"] = ", ".join(verdict.readers)
+    tags |= {f"ungated.{key}": reason for key, reason in sorted(approved.ungated.items())}
+    return {"name": name, "tags": tags}
 
 
 def write_folder(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
@@ -70,9 +103,10 @@ def write_card(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="export",
-    version=1,
+    version=2,  # 2: the card has data sets and licences
     config=Config,
     run=run,
     inputs=(Input("train"), Input("model")),
     libraries=("safetensors",),
+    report=report,
 )

@@ -8,7 +8,6 @@ writes before each record: where the child dies, its parent knows at which one.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import json
 import mmap
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from steps.core.child import die_with
 from steps.core.errors import DataError
 from steps.core.source import SourceSettings
 from steps.ingest.archive import read_archive
@@ -34,7 +34,6 @@ from steps.ingest.tables import read_json, read_jsonl, read_parquet
 
 BATCH_BYTES = 4 << 20
 BATCH_ROWS = 1_000
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 class Clock:
@@ -60,7 +59,7 @@ class Clock:
 
 def main(progress_fd: int, parent: int) -> None:
     """Answer requests until stdin ends."""
-    _die_with(parent)
+    die_with(parent)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the frames
     hello = json.loads(sys.stdin.buffer.readline())
@@ -164,17 +163,6 @@ def _send(answers: BinaryIO, kind: bytes, payload: Any) -> None:
     answers.write(FRAME.pack(len(payload), kind))
     answers.write(payload)
     answers.flush()
-
-
-def _die_with(parent: int) -> None:
-    """End when the process that started this one ends; in a container that may well be number 1."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 if __name__ == "__main__":

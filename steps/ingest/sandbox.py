@@ -9,7 +9,6 @@ the task loses the same records (CONTRACT §1).
 from __future__ import annotations
 
 import atexit
-import ctypes
 import dataclasses
 import json
 import mmap
@@ -25,23 +24,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from steps.core.child import clean_environment, hide_environment
 from steps.core.errors import DataError, ServiceError
 from steps.ingest.config import Config
 from steps.ingest.protocol import CELL, FRAME, LOADING, OUT_OF_MEMORY, OUTCOMES, WORKING, Request
 
-# what a parser needs of the environment; everything else, keys above all, stays outside
-PASSED_ON = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "PYTHONPATH",
-    "PYTHONHASHSEED",
-)
-PASSED_ON_PREFIX = "NUMBA_"
 CRASHED, TIMED_OUT, NO_MEMORY = "parser_crashed", "parser_timeout", "parser_out_of_memory"
 MAX_LOST = 20  # records per object for which a new child is started (own choice); then its rest is set aside
 WALL_FACTOR = (
@@ -52,7 +39,6 @@ LONGEST_LOADING = 1800
 # own measurement: a page takes 12 to 20 times its size while its tree is held, a Parquet cell of 200 MB 1.1 GB before
 # its size is known, and allocators ask for twice what they use
 BASE_MEMORY, MEMORY_PER_BYTE = 3 << 30, 32
-_PR_SET_DUMPABLE = 4
 _ROOT = Path(__file__).parents[2]
 
 
@@ -67,14 +53,6 @@ class ReaderDied(Exception):
 def memory_limit(config: Config) -> int:
     """Bytes of private memory that a child may have."""
     return BASE_MEMORY + MEMORY_PER_BYTE * config.max_record_bytes
-
-
-def hide_environment() -> None:
-    """Keep other processes of this user (a child that was taken over) from reading this one's environment and memory.
-
-    After prctl(2), PR_SET_DUMPABLE: /proc/PID/environ and ptrace are then for root alone.
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Reader:
@@ -122,11 +100,7 @@ class Reader:
 
     def _start(self) -> subprocess.Popen[bytes]:
         hide_environment()
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)
-        }
+        environment = clean_environment()
         environment["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # gives back what a large record took
         cell = os.memfd_create("progress")
         os.ftruncate(cell, CELL.size)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from steps.core.child import hide_environment
 from steps.core.digest import canonical_json, file_digest
 from steps.core.errors import DataError
 from steps.core.parts import PartWriter
@@ -16,7 +17,7 @@ from steps.core.step import Input, Step, StepContext
 from steps.ingest.config import Config
 from steps.ingest.protocol import Request
 from steps.ingest.report import report
-from steps.ingest.sandbox import ReaderDied, hide_environment, read_outcomes, reader
+from steps.ingest.sandbox import ReaderDied, read_outcomes, reader
 from steps.ingest.shards import SHARDS_PER_TASK, Shards
 
 _BLOCK = 4 << 20

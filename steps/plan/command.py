@@ -23,7 +23,7 @@ from steps.core.store import Store, open_store
 from steps.plan.config import Config
 from steps.plan.forecast import Forecast, forecast, print_forecast, unfit
 from steps.plan.limits import Limits
-from steps.plan.objects import list_objects
+from steps.plan.objects import list_objects, split_sources
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,15 @@ def plan_run(
     configs = load_recipe(text, [*overrides, *_takedowns(store, recipe.dag)])[1]
     listed = [list_objects(source, dump) for source in recipe.sources]
     locations = {source.name: place for source, (place, _) in zip(recipe.sources, listed, strict=True)}
-    objects = [item for _, items in listed for item in items]
+    corpora, benchmarks = split_sources(recipe, [items for _, items in listed])
     if dump is None:  # own files: what they are names them
-        dump = f"{recipe.name}-{json_digest([item.model_dump() for item in objects])[:12]}"
-    config = Config(dump=dump, sources=[source.settings() for source in recipe.sources], objects=objects)
-    source = run_step("plan", config=config, inputs={}, root=root, locations=locations)
+        dump = f"{recipe.name}-{json_digest([item.model_dump() for item in corpora['objects']])[:12]}"
+    source = run_step("plan", config=Config(dump=dump, **corpora), inputs={}, root=root, locations=locations)
     inputs = resolve_run_inputs(recipe, dump, given or {}, root)
-    refuse_what_does_not_fit(forecast(recipe, configs, dump, objects, inputs, root), root)
+    refuse_what_does_not_fit(forecast(recipe, configs, dump, corpora["objects"], inputs, root), root)
+    if benchmarks["objects"]:  # an artifact of their own: another benchmark makes no other corpus
+        config = Config(dump="benchmarks", **benchmarks)
+        inputs["benchmarks"] = run_step("plan", config=config, inputs={}, root=root, locations=locations).ref
     run = {
         "dag": recipe.dag,
         "run_id": run_id,

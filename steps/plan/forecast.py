@@ -60,10 +60,10 @@ def forecast(
     The sizes are those of inputs that are made already; before that, of the raw objects as text.
     """
     store, rates, workers = open_store(root), load_rates(), Runtime.from_environment().workers
+    read = [source for source in recipe.sources if source.kind != "benchmark"]
+    objects = [item for item in objects if item.source in {source.name for source in read}]
     raw = sum(expanded(item.key, item.bytes) for item in objects)
-    plan = Config(
-        dump=dump or "", sources=[source.settings() for source in recipe.sources], objects=list(objects)
-    )
+    plan = Config(dump=dump or "", sources=[source.settings() for source in read], objects=objects)
     source = _committed(store, "plan", plan, {})
     run_inputs = {**inputs, "source": source} if source else inputs
     made: dict[str, str] = {}

@@ -5,16 +5,19 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from steps.core.errors import ConfigError
-from steps.core.recipe import RecipeSource
-from steps.core.source import SourceObject
+from steps.core.pipeline import stages
+from steps.core.recipe import Recipe, RecipeSource
+from steps.core.source import Kind, SourceObject
 from steps.core.store import Store, open_store
 from steps.plan.addresses import is_address, list_addresses
 
+SUCCESS = "_SUCCESS"
 _BLOCK = 4 << 20
 _THREADS = 8
 
@@ -55,7 +58,9 @@ def list_objects(source: RecipeSource, dump: str | None) -> tuple[str, list[Sour
     pattern = pattern or "*"
     store = open_store(folder)
     keys = [
-        info.key for info in store.list("") if _is_data(info.key) and fnmatch.fnmatchcase(info.key, pattern)
+        info.key
+        for info in store.list("")
+        if _is_data(info.key, source.kind) and fnmatch.fnmatchcase(info.key, pattern)
     ]
     if not keys:
         raise ConfigError(f"sources.{source.name}: nothing matches {pattern!r} in {folder}")
@@ -63,8 +68,30 @@ def list_objects(source: RecipeSource, dump: str | None) -> tuple[str, list[Sour
         return folder, list(pool.map(lambda key: _fixed(store, source.name, key), sorted(keys)))
 
 
-def _is_data(key: str) -> bool:
+def split_sources(
+    recipe: Recipe, listed: Sequence[Sequence[SourceObject]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and objects of the sources that become corpora, and of those that only the benchmark stage reads.
+
+    Raises ConfigError for a benchmark in a DAG that has no such stage.
+    """
+    read = any("run:benchmarks" in stage.inputs.values() for stage in stages(recipe.dag))
+    found: tuple[dict[str, Any], ...] = tuple({"sources": [], "objects": []} for _ in range(2))
+    for source, items in zip(recipe.sources, listed, strict=True):
+        if source.kind == "benchmark" and not read:
+            raise ConfigError(
+                f"sources.{source.name}: no stage of DAG {recipe.dag} reads sources of kind benchmark"
+            )
+        side = found[source.kind == "benchmark"]
+        side["sources"].append(source.settings())
+        side["objects"].extend(items)
+    return found[0], found[1]
+
+
+def _is_data(key: str, kind: Kind) -> bool:
     name = key.rsplit("/", 1)[-1]
+    if kind == "benchmark":  # the harness' templates are named _default_template_yaml and the like
+        return not name.startswith(".") and name != SUCCESS
     return not name.startswith((".", "_"))
 
 

@@ -45,6 +45,36 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A point of a line, with the ends of its interval where it has one."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named line through points, in the order of x."""
+
+    name: str
+    points: Sequence[Point]
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines over one pair of axes, each named at its end; ``marks`` are level lines. ``unit``: of the x axis."""
+
+    title: str
+    lines: Sequence[Line]
+    marks: Sequence[Mark] = ()
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Bar:
     """A labelled bar of segments; ``text`` stands behind it (default: the sum), ``detail`` below the label."""
 
@@ -191,4 +221,4 @@ class Section:
     note: str = ""
 
 
-Block = Histogram | Bars | Funnel | Table | Matrix | Numbers | Samples | Text | Section
+Block = Histogram | Lines | Bars | Funnel | Table | Matrix | Numbers | Samples | Text | Section

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from steps.report.blocks import Histogram, Mark, Matrix, Panel, Tone
+from steps.report.blocks import Histogram, Line, Lines, Mark, Matrix, Panel, Tone
 from steps.report.distribution import Distribution
 from steps.report.format import number, plain
 
-WIDTH, WIDE, HEAD, PANEL, AXIS, LABELS = 400, 860, 22, 70, 20, 12  # user units; one is about a pixel
+WIDTH, WIDE, HEAD, PANEL, AXIS, LABELS, GRAPH = (
+    400,
+    860,
+    22,
+    70,
+    20,
+    12,
+    150,
+)  # user units; one is about a pixel
 BINS = 56
 _LABEL_ROWS = 3
 _LETTER = 5.6  # width of a letter of 10 units, about
@@ -192,6 +200,59 @@ def _axis(axis: Axis, top: float, unit: str) -> Markup:
         name = '<text class="axis" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
         parts.append(Markup(name).format(axis.width, top + 28, plain(unit)))
     return Markup("").join(parts)
+
+
+def lines(plot: Lines, wide: bool = False) -> Markup:
+    """One SVG: lines with dots and intervals over two linear axes, names beside the last points."""
+    points = [point for line in plot.lines for point in line.points]
+    ends = [v for p in points for v in (p.y, p.low, p.high) if v is not None] + [m.at for m in plot.marks]
+    left, right = 34, 90  # for the labels of the y axis, and for the lines' names
+    across = Axis(*_span([p.x for p in points]), False, (WIDE if wide else WIDTH) - left - right)
+    up = Axis(*_span(ends), False, GRAPH)
+    parts: list[Markup] = []
+    for value in up.ticks():
+        y = GRAPH - up.place(value)
+        grid = '<line class="grid" x1="0" y1="{0:.1f}" x2="{1}" y2="{0:.1f}"/>'
+        label = '<text class="axis" x="-5" y="{:.1f}" text-anchor="end">{}</text>'
+        parts += [Markup(grid).format(y, across.width), Markup(label).format(y + 3, number(value))]
+    for mark in plot.marks:
+        y = GRAPH - up.place(mark.at)
+        level = '<line class="mark" x1="0" y1="{0:.1f}" x2="{1}" y2="{0:.1f}"/>'
+        label = '<text class="label" x="{}" y="{:.1f}">{}</text>'
+        parts += [
+            Markup(level).format(y, across.width),
+            Markup(label).format(across.width + 6, y + 3, plain(mark.label, 18)),
+        ]
+    parts += [part for line in plot.lines for part in _line(line, across, up)]
+    parts.append(_axis(across, GRAPH, plot.unit))
+    return Markup('<svg class="plot" viewBox="{} -8 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        -left, across.width + left + right, GRAPH + AXIS + 20, plain(plot.title), Markup("").join(parts)
+    )
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """An axis's ends around values, with some room; never empty."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
+    return low - room, high + room
+
+
+def _line(line: Line, across: Axis, up: Axis) -> list[Markup]:
+    """Path, intervals, dots and name of one line."""
+    places = [(across.place(p.x), GRAPH - up.place(p.y), p) for p in line.points]
+    if not places:
+        return []
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in places)
+    parts = [Markup('<path class="line {}" d="{}"/>').format(line.tone, path)]
+    for x, y, point in places:
+        if point.low is not None and point.high is not None:
+            ends = (GRAPH - up.place(point.low), GRAPH - up.place(point.high))
+            stroke = '<line class="line {0}" x1="{1:.1f}" y1="{2:.1f}" x2="{1:.1f}" y2="{3:.1f}"/>'
+            parts.append(Markup(stroke).format(line.tone, x, *ends))
+        parts.append(Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(line.tone, x, y))
+    x, y, _ = places[-1]
+    name = '<text class="label" x="{:.1f}" y="{:.1f}">{}</text>'
+    return [*parts, Markup(name).format(x + 6, y + 3, plain(line.name, 18))]
 
 
 def bar(segments: Mapping[Tone, float], most: float) -> Markup:

@@ -15,10 +15,11 @@ import jinja2
 from markupsafe import Markup
 
 from steps.report import charts
-from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Cell, Histogram, Measure, Section, Table
+from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Cell, Histogram, Lines, Measure, Section, Table
 from steps.report.format import excerpt, number, plain, visible
 
 HERE = Path(__file__).parent
+PLOTS = (Histogram, Lines)
 _PERCENTAGE = re.compile(r"[<>]? ?[0-9.,]+%")
 
 
@@ -56,6 +57,7 @@ def _template() -> jinja2.Template:
         excerpt=excerpt,
         bar=charts.bar,
         histogram=charts.histogram,
+        lines=charts.lines,
         matrix=charts.matrix,
         kind=lambda block: type(block).__name__,
         rows=_bar_rows,
@@ -81,10 +83,10 @@ def _measure(bar: Bar, full: bool, most: float) -> Measure:
 
 
 def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Neighbouring histograms together, for a grid; everything else alone."""
+    """Neighbouring plots together, for a grid; everything else alone."""
     runs: list[list[Block]] = []
     for block in blocks:
-        if isinstance(block, Histogram) and runs and isinstance(runs[-1][0], Histogram):
+        if isinstance(block, PLOTS) and runs and isinstance(runs[-1][0], PLOTS):
             runs[-1].append(block)
         else:
             runs.append([block])

@@ -17,6 +17,8 @@ import pytest
 
 from steps.core import lineage
 from steps.core.errors import DataError
+from steps.core.mlflow_rest import MlflowRest
+from steps.core.model_registry import RegisteredModel
 from steps.core.store import FileStore
 from tests.conftest import free_ports
 
@@ -294,3 +296,58 @@ def test_flatten_gives_rules_a_name_each_and_long_values_their_digest() -> None:
     assert flat["filter.rules.d01_v1"] == {"min": 50}
     assert flat["filter.rules.d02_v1"] == {"max": 0.5}
     assert flat["filter.words"].startswith("sha256 ")
+
+
+def versions_of(address: str, name: str) -> list[dict[str, Any]]:
+    path = f"{address}/api/2.0/mlflow/model-versions/search?filter=name%3D%27{name}%27"
+    with urllib.request.urlopen(path, timeout=20) as answer:
+        found = json.load(answer).get("model_versions", [])
+    for version in found:
+        version["tag"] = {item["key"]: item["value"] for item in version.get("tags", [])}
+    return found
+
+
+def champion_of(address: str, name: str) -> int | None:
+    found = MlflowRest(address, time.monotonic() + 20).aliased(name, "champion")
+    return found.number if found else None
+
+
+def test_an_exported_model_is_one_version_however_often_it_is_sent(
+    tracking: str, store: FileStore, dag: str
+) -> None:
+    """Two runs and a later benchmark of the same export: one version, with what each of them says."""
+
+    def model(digest: str, **changes: Any) -> RegisteredModel:
+        return RegisteredModel(name=dag, ref=f"s3://bucket/export/x@{digest}", digest=digest, **changes)
+
+    def send(run: str, found: RegisteredModel, **changes: Any) -> None:
+        lineage.record(
+            store, entry(dag, run, found.digest[:8], model=found, fingerprint=found.digest, **changes)
+        )
+
+    first, second, third = "a" * 64, "b" * 64, "c" * 64
+    send("one", model(first, tags={"corpus.web": "123"}))
+    send("two", model(first, tags={"scores": '{"mmlu": 0.4}'}, alias="champion"))
+    (version,) = versions_of(tracking, dag)
+    assert version["source"] == "s3://bucket/export/x" and version["run_id"]
+    assert (
+        version["tag"] | {"digest": first, "corpus.web": "123", "scores": '{"mmlu": 0.4}'} == version["tag"]
+    )
+    assert champion_of(tracking, dag) is None, "the second run found the artifact in the cache"
+
+    send("three", model(second, alias="champion"))
+    assert champion_of(tracking, dag) == 2
+    send("four", model(third, alias="champion", replaces=1))
+    assert champion_of(tracking, dag) == 2, "version 1 was not the champion any more"
+    send("five", model("d" * 64, alias="champion", replaces=2))
+    assert champion_of(tracking, dag) == 4 and len(versions_of(tracking, dag)) == 4
+
+
+def test_a_model_in_a_local_folder_is_registered_by_its_run(
+    tracking: str, store: FileStore, dag: str
+) -> None:
+    model = RegisteredModel(name=dag, ref="file:///root/export/x@" + "a" * 64, digest="a" * 64)
+    lineage.record(store, entry(dag, model=model))
+    (version,) = versions_of(tracking, dag)
+    assert version["source"] == f"runs:/{version['run_id']}/model"
+    assert version["tag"]["artifact"] == model.ref

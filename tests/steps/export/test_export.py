@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ import steps.export.step
 from steps.core.approval import Approved
 from steps.core.config import Runtime
 from steps.core.step import Outcome, run_step
+from steps.export.card import plain
 from steps.export.check import compare_logits
 from steps.export.weights import plan_shards
 from tests.steps.training import MIX, approve_all, make_mix, make_model, make_pack, make_train
@@ -82,9 +85,42 @@ def test_the_card_names_corpora_readers_stages_and_ungated_sets(chain: Any) -> N
     card = artifact.read_bytes(artifact.file("README.md")).decode()
     assert "| web |" in card and "automatic" in card and "0.090%" in card
     for found in MIX["supervised"].values():
-        assert found["ungated"] in card
+        assert plain(found["ungated"]) in card
     assert "| 1 | 4 |" in card and "| 2 | 2 |" in card
     assert chain.first.digest[:12] in card and str(chain.root) not in card
+    assert "| 2 | supervised/sets/qa |" in card
+    assert "none declared" in card
+
+
+@pytest.mark.slow
+def test_the_data_sets_of_a_stage_add_up_to_its_windows(chain: Any) -> None:
+    amounts = chain.exported.facts["data"]
+    for stage, train in ((1, chain.first), (2, chain.second)):
+        packed = train.artifact.input("tokens")
+        mine = [amount for amount in amounts if amount["stage"] == stage]
+        assert sum(amount["tokens"] for amount in mine) == packed.facts["tokens"] > 0
+        assert all(0 < amount["documents"] <= amount["tokens"] for amount in mine)
+    assert {a["name"] for a in amounts if a["stage"] == 1} == {"web/pages"}
+    assert {a["name"] for a in amounts if a["stage"] == 2} == {"web/pages", "supervised/sets/qa"}
+
+
+@pytest.mark.slow
+def test_the_registry_learns_which_corpora_and_verdicts_stand_behind_the_model(chain: Any) -> None:
+    told = chain.exported.facts["registry"]
+    assert told["name"] == "tokenmill-model" and told["tags"]["corpus.web.policy"] == "c" * 64
+    assert told["tags"]["corpus.web.readers"] == "automatic" and "ungated.sets/qa" in told["tags"]
+    (view,) = [view for view in chain.exported.artifact.manifest.views if view.key == "report.html"]
+    page = chain.exported.artifact.read_bytes(view).decode()
+    assert 'class="line' in page and "supervised/sets/qa" in page
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "a | b", "[x](javascript:y)", "`code`", "two\n\n# heads"]
+)
+def test_no_text_becomes_markup_in_the_card(text: str) -> None:
+    shown = plain(text)
+    assert not set("<>|[]`*\n") & set(re.sub(r"&#\d+;", "", shown))
+    assert html.unescape(shown) == " ".join(text.split())
 
 
 @pytest.mark.slow

@@ -7,14 +7,17 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from steps.core.catalog import Catalog
 from steps.core.cli import main
 from steps.core.errors import ConfigError, DataError
+from steps.core.recipe import Recipe
 from steps.core.runs import read_run
 from steps.core.source import SourceListing, fetch_object
 from steps.core.store import open_store
 from steps.plan.command import plan_run
+from steps.plan.objects import list_objects, split_sources
 
 
 def recipe(uri: str, name: str = "own", inputs: str = "{}") -> str:
@@ -123,3 +126,20 @@ def test_the_command_ends_with_the_exit_code_of_the_error_and_one_message(
     text = capsys.readouterr().err
     assert "filter.no_such" in text and "gate.limit" in text
     assert "Traceback" not in text
+
+
+def test_benchmarks_are_no_part_of_the_source_that_corpora_are_made_from(tmp_path: Path, pages: Path) -> None:
+    """Another benchmark must not make another corpus: it has an artifact of its own, templates included."""
+    folder = tmp_path / "benchmarks"
+    (folder / "tasks").mkdir(parents=True)
+    for name in ("_default_template_yaml", "own.yaml", ".hidden", "_SUCCESS"):
+        (folder / "tasks" / name).write_text("task: own")
+    text = recipe(f"{pages}/*.gz").replace(
+        "licence: CC0}]", f'licence: CC0}}, {{name: tests, kind: benchmark, uri: "{folder}/"}}]'
+    )
+    with pytest.raises(ConfigError, match=r"sources\.tests: no stage of DAG data_factory reads"):
+        plan_run(text, f"file://{tmp_path}/root", "r")
+    found = Recipe.model_validate(yaml.safe_load(text.replace("data_factory", "continual_pretraining")))
+    corpora, benchmarks = split_sources(found, [list_objects(source, None)[1] for source in found.sources])
+    assert [source.name for source in corpora["sources"]] == ["pages"] and len(corpora["objects"]) == 3
+    assert [item.key for item in benchmarks["objects"]] == ["tasks/_default_template_yaml", "tasks/own.yaml"]

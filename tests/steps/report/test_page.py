@@ -14,7 +14,7 @@ from steps.core.corpus import Corpus
 from steps.core.counts import Counts
 from steps.core.errors import DataError
 from steps.core.step import Outcome, StepContext, run_step
-from steps.report.blocks import Bar, Bars, SampleGroup, Samples, Section
+from steps.report.blocks import Bar, Bars, Line, Lines, Mark, Point, SampleGroup, Samples, Section
 from steps.report.page import REMOVED, group_rows, overview, reason_sections, stage_report
 from steps.report.render import Page, render
 from tests.steps.core.toy import DROP, MAKE
@@ -136,3 +136,23 @@ def test_long_lists_of_bars_are_folded_but_whole(count: int) -> None:
     page = render(Page("t", [Section("s", [Bars("", bars)])])).decode()
     assert all(f"bar-{i}<" in page for i in range(count))
     assert (f"<summary>{count - 15} more</summary>" in page) == (count > 15)
+
+
+def test_a_line_goes_through_its_points_in_order_and_shows_their_intervals() -> None:
+    line = Line("score", [Point(0, 0.0), Point(50, 1.0, 0.5, 1.5), Point(100, 0.5)], "kept")
+    page = render(
+        Page("t", [Section("s", [Lines("plot", [line], [Mark(0.75, "champion")], "tokens")])])
+    ).decode()
+    dots = [
+        (float(x), float(y)) for x, y in re.findall(r'<circle class="kept" cx="([\d.]+)" cy="([\d.]+)"', page)
+    ]
+    assert len(dots) == 3 and "score" in page and "champion" in page
+    assert dots[1][0] - dots[0][0] == pytest.approx(dots[2][0] - dots[1][0], abs=0.2)
+    assert (
+        dots[0][1] - dots[2][1] == pytest.approx(dots[2][1] - dots[1][1], abs=0.2) and dots[1][1] < dots[0][1]
+    )
+    (whisker,) = re.findall(
+        r'<line class="line kept" x1="([\d.]+)" y1="([\d.]+)" x2="[\d.]+" y2="([\d.]+)"', page
+    )
+    assert float(whisker[0]) == dots[1][0]
+    assert sorted(map(float, whisker[1:]))[0] < dots[1][1] < max(map(float, whisker[1:]))

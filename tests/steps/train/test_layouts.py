@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+from steps.export.check import compare_logits
+from steps.export.weights import write_shards
 from steps.train.gang import Gang
 from steps.train.schedule import learning_rate
 from steps.train.windows import EMPTY, TokenFile, Windows, batch_windows
@@ -77,6 +79,17 @@ def test_layouts_train_alike(single: SimpleNamespace, tmp_path: Path, layout: di
         torch.testing.assert_close(found.state[name], tensor, rtol=1e-3, atol=5e-4)
     for name, tensor in single.probe.items():
         torch.testing.assert_close(found.probe[name], tensor, rtol=1e-2, atol=2e-3)
+    assert exported_difference(found, tmp_path / "exported") < 1e-5
+
+
+def exported_difference(found: SimpleNamespace, folder: Path) -> float:
+    """Largest difference, in standard deviations, of the trainer's logits and those of the exported folder."""
+    folder.mkdir()
+    write_shards(sorted((found.folder / "out/final").glob("model-*.safetensors")), folder, 30_000)
+    (folder / "config.json").write_text(json.dumps(hugging_face_config()))
+    difference, positions = compare_logits(folder, found.folder / "out/final/probe.safetensors")
+    assert positions > 30
+    return difference
 
 
 def test_losses_are_those_of_a_plain_loop_around_transformers(single: SimpleNamespace) -> None:
@@ -130,6 +143,8 @@ def test_bfloat16_stays_near_float32_and_resumes_bit_for_bit(single: SimpleNames
     layout = {"tensor": 2}
     whole = run_ranks(tmp_path / "whole", layout=layout)
     assert np.abs(whole.losses - single.losses).max() < 1e-2
+    # weights are BF16 on both sides and both compute in FP32: the same bound as for FP32 weights
+    assert exported_difference(whole, tmp_path / "exported") < 1e-5
     checkpoint = tmp_path / "whole" / "out" / "checkpoint-00000002"
     assert sorted(p.name for p in checkpoint.iterdir()) == ["DONE", "record.json", "state-00.safetensors"]
     run_ranks(tmp_path / "resumed", layout=layout, resume=str(checkpoint))
