@@ -186,21 +186,18 @@ def champion_of(bench: Any, monkeypatch: pytest.MonkeyPatch, items: Any, **champ
 def test_the_champion_falls_only_to_a_model_that_is_surely_better(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = read_items(bench.outcome.artifact, "stage-2", "sums")
-    perfect = [item | {"scores": {"acc": 1.0}} for item in theirs]
-    none = [item | {"scores": {"acc": 0.0}} for item in theirs]
-    gain = 9 - sum(item["scores"]["acc"] for item in theirs)
-    assert gain >= 5, "the fixture's model guesses: it cannot be that good"
-    won = champion_of(bench, monkeypatch, perfect, promote="better")
+    measured = read_items(bench.outcome.artifact, "stage-2", "sums")
+    right, wrong = ([item | {"scores": {"acc": value}} for item in measured] for value in (1.0, 0.0))
+    monkeypatch.setattr("steps.benchmark.champion.read_items", lambda *_: wrong)
+    won = champion_of(bench, monkeypatch, right, promote="better")
     assert won["rows"][0]["says"] == "better" and won["promoted"] and won["champion"] == 7
-    assert won["rows"][0]["value"] == pytest.approx(gain / 9)
-    assert not champion_of(bench, monkeypatch, perfect)["promoted"]  # the setting is off by default
-    same = champion_of(bench, monkeypatch, theirs, promote="better")
+    assert won["rows"][0]["value"] == 1.0 and won["rows"][0]["items"] == 9
+    assert not champion_of(bench, monkeypatch, right)["promoted"]  # the setting is off by default
+    same = champion_of(bench, monkeypatch, wrong, promote="better")
     assert same["rows"][0]["says"] == "no difference" and not same["promoted"]
-    assert champion_of(bench, monkeypatch, none, promote="better")["rows"][0]["says"] in (
-        "worse",
-        "no difference",
-    )
+    monkeypatch.setattr("steps.benchmark.champion.read_items", lambda *_: right)
+    lost = champion_of(bench, monkeypatch, wrong, promote="better")
+    assert lost["rows"][0]["says"] == "worse" and not lost["promoted"]
 
 
 @pytest.mark.slow
