@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import pickle
 import signal
 import threading
@@ -91,7 +92,7 @@ class RayEngine:
             ) from None
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            ray.init(address=self._address, logging_level="ERROR", log_to_driver=False)
+            ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
         except Exception as error:  # ray raises errors of many classes here
             raise ServiceError(
                 f"the Ray cluster {self._address} (RAY_ADDRESS) does not answer: {type(error).__name__}: {error}"
