@@ -27,8 +27,9 @@ from tokenizers import Tokenizer
 
 from benchmarks.quality.chain import markdown
 from benchmarks.speed.corpora import articles
-from steps.initialize.characters import count_characters, most_frequent
-from steps.initialize.tokenizer import extend, fast_tokenizer, pieces_of, train_tokenizer
+from steps.initialize.characters import count_characters
+from steps.initialize.tokenizer import extend, fast_tokenizer, train_tokenizer
+from steps.initialize.vocabulary import SENTENCEPIECE, Base, choose
 from steps.pack.encoder import Encode, fast_encoder, sentencepiece_encoder
 from steps.pack.tokenize import BATCH, encode_texts, render
 
@@ -40,7 +41,8 @@ def tokenizer(texts: dict[str, list[str]]) -> tuple[bytes, str]:
     lines = (line for text in texts["en"] for line in text.split("\n") if line)
     base = train_tokenizer(lines, 8000)
     points, counts = count_characters(pa.chunked_array([texts["zh"]]))
-    model = extend(base, most_frequent(points, counts, set(pieces_of(base)), 3000))
+    counted = [(chr(point), int(count)) for point, count in zip(points, counts, strict=True)]
+    model = extend(base, choose(Base.of(SENTENCEPIECE, base), "", counted, 3000))
     return model, fast_tokenizer(model)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,10 +21,24 @@ from steps.core.errors import ConfigError
 C = TypeVar("C", bound="StepConfig")
 
 
+class Supply(NamedTuple):
+    """What an input has of one source."""
+
+    documents: int
+    bytes: int
+
+
 class StepConfig(BaseModel):
     """A step's settings, every one of which may change its output."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
+        """What these settings ask of the inputs in vain, as ``field: sentence``; plan says it before the run.
+
+        ``supply`` is by input and source, and has no input that is not made yet.
+        """
+        return []
 
 
 class CorpusConfig(StepConfig):

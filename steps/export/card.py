@@ -84,10 +84,11 @@ def _base(model: Artifact) -> str:
         [plain(language), f"{found['before']:.2f}", f"{found['after']:.2f}"]
         for language, found in sorted(model.facts.get("bytes_per_token", {}).items())
     ]
+    weights = [model.config[f"{end}_weights"] for end in ("embedding", "head")]
     text = (
         f"## Base\n\nIt started from {origin}. {model.facts['characters_added']} Chinese characters were added to the "
-        f"vocabulary of {model.facts['vocabulary_before']} pieces; their rows are the average "
-        f"(`{model.config['row_weights']}`) of the pieces that used to encode them."
+        f"vocabulary of {model.facts['vocabulary_before']} pieces; their rows are averages of the rows of the pieces "
+        f"that used to encode them (embedding `{weights[0]}`, head `{weights[1]}`)."
     )
     return text + ("\n\n" + _table(["language", "bytes per token before", "after"], rows) if rows else "")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 
@@ -39,8 +41,19 @@ def is_chinese(points: np.ndarray) -> np.ndarray:
     return mask
 
 
-def most_frequent(points: np.ndarray, counts: np.ndarray, known: set[str], wanted: int) -> list[str]:
-    """The ``wanted`` most frequent characters that are not ``known``; equal counts in order of code point."""
-    order = np.lexsort((points, -counts))
-    names = (chr(point) for point in points[order])
-    return [name for name in names if name not in known][:wanted]
+class Candidate(NamedTuple):
+    """A character that may be added: how often it occurs, and the pieces that encode it until now."""
+
+    character: str
+    occurrences: int
+    pieces: int
+
+
+def most_useful(candidates: list[Candidate], wanted: int) -> list[str]:
+    """The ``wanted`` characters that save most tokens, ``occurrences × (pieces - 1)``; equal ones by code point.
+
+    Those that are one piece already save none and are never chosen.
+    """
+    saving = [c for c in candidates if c.pieces > 1]
+    saving.sort(key=lambda c: (-c.occurrences * (c.pieces - 1), c.character))
+    return [c.character for c in saving[:wanted]]

@@ -8,9 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steps.core.config import StepConfig
 
+Weights = Literal["mean", "first_heavy", "last_heavy", "first", "last"]
+
 
 class Base(BaseModel):
-    """A Hugging Face LLaMA folder (safetensors, tokenizer.model) below the place that TOKENMILL_MODELS names."""
+    """A Hugging Face LLaMA folder below the place that TOKENMILL_MODELS names.
+
+    It has config.json, safetensors, and tokenizer.model (SentencePiece: LLaMA 2) or tokenizer.json (LLaMA 3).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,14 +60,23 @@ class Config(StepConfig):
         None, description="A small model of our own, for demos and tests."
     )
     characters: int = Field(
-        7400, ge=0, le=30000, description="Most frequent Chinese characters to add (Ziya2 §5.1: 7,400)."
+        7400,
+        ge=0,
+        le=30000,
+        description="Chinese characters to add: those of stage 1's text that save most tokens (Ziya2 §5.1: 7,400).",
     )
     character_list: str = Field(
-        "", description="Characters to add instead of the most frequent ones, in this order."
+        "",
+        description="Characters to add instead of those of the text, in this order; known ones are skipped.",
     )
-    row_weights: Literal["mean", "last_heavy"] = Field(
+    embedding_weights: Weights = Field(
         "mean",
-        description="Weights of the pieces' rows (not reported by Ziya2): equal, or growing with position.",
+        description="Weights of the former pieces' rows in a new row of the embedding (not reported by Ziya2): equal, "
+        "falling or growing with position, or the first or last piece alone.",
+    )
+    head_weights: Weights = Field(
+        "mean",
+        description="The same for the output head (whether Ziya2 extends it this way is not reported).",
     )
     vocabulary_multiple: int = Field(
         128,
@@ -74,6 +88,12 @@ class Config(StepConfig):
     )
     measured_bytes: int = Field(
         10_000_000, ge=1000, description="Text per language for the bytes-per-token figures."
+    )
+    loss_bytes: int = Field(
+        50_000,
+        ge=0,
+        description="Held-out text per language for the initial loss, in bytes; 0: not measured. On CPU a model of 13 "
+        "billion parameters takes about a second per kilobyte and teraFLOPS.",
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of randomly initialised weights.")
 

@@ -1,35 +1,36 @@
-"""The initialize step: base, characters, tokenizer, rows."""
+"""The initialize step: base, characters, tokenizer, rows, and the loss that training begins with."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.core.approval import verify_training
 from steps.core.artifact import Artifact, Files
 from steps.core.corpus import Corpus
-from steps.core.digest import file_digest, json_digest
 from steps.core.errors import ConfigError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
-from steps.core.step import Input, Step, StepContext
-from steps.core.store import open_store
-from steps.initialize.characters import count_characters, most_frequent
+from steps.core.progress import human_bytes
+from steps.core.step import Input, PartResult, Step, StepContext
+from steps.initialize import vocabulary as vocab
+from steps.initialize.characters import count_characters
 from steps.initialize.config import Config
+from steps.initialize.report import LOSS, report
 
 STAGE_1, HELD_OUT = 1 << 1, 1 << 0  # bits of mix's row lists
-BASE_FILES = ("config.json", "tokenizer.model")
 SAMPLE_LANGUAGES = ("en", "zh")
+BASE_TOKENIZER = "base_tokenizer"
 
 
 def run(ctx: StepContext) -> None:
-    """Count characters and sample text shard by shard, then make the model in one part."""
+    """Count characters and sample text shard by shard, make the model in one part, and measure its initial loss."""
     mix = ctx.inputs["mix"]
     verify_training(mix)
     lists = sorted(mix.files("rows"), key=lambda entry: entry.meta["number"])
@@ -43,6 +44,16 @@ def run(ctx: StepContext) -> None:
     )
     for key, value in found.result.items():
         ctx.set(key, value)
+    if found.result["characters_added"] < found.result["characters_asked"]:
+        ctx.log.warning(
+            "initialize: %(characters_added)d of %(characters_asked)d characters were added: the text has no more that "
+            "are not one token already",
+            found.result,
+        )
+    if ctx.config.loss_bytes:
+        held = read_held(ctx.files(), [part.temporary[1] for part in scans], ctx.config.loss_bytes)
+        for name, value in initial_loss(ctx, found, held).items():
+            ctx.metric(f"{LOSS}{name}", value)
 
 
 def english_bytes(mix: Artifact) -> int:
@@ -74,100 +85,94 @@ def scan(task: dict[str, Any], part: PartWriter) -> None:
     part.put_table(f"sample/{name}", sample, "sample", temporary=True)
 
 
+def read_held(files: Files, entries: list[FileEntry], limit: int) -> dict[str, list[str]]:
+    """Held-out texts by language, whole ones, until they have ``limit`` bytes."""
+    found: dict[str, list[str]] = {}
+    sizes = dict.fromkeys(SAMPLE_LANGUAGES, 0)
+    for entry in entries:
+        table = files.read_table(entry)
+        for row in table.filter(table["held"]).to_pylist():
+            language = row["language"]
+            if language in sizes and sizes[language] < limit and row["text"]:
+                found.setdefault(language, []).append(row["text"])
+                sizes[language] += len(row["text"].encode())
+    return found
+
+
 def make_model(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Tokenizer and weights of the extended model, written as a Hugging Face folder; returns facts."""
-    from steps.initialize import tokenizer
+    from steps.initialize.base import fetch_base, make_base, read_settings
 
     config: Config = part.config
     files = Files(part.store, task["folder"])
     counts, samples = (
-        pa.concat_tables(
-            files.read_table(FileEntry.model_validate(entries[kind])) for entries in task["scans"]
-        )
-        for kind in (0, 1)
+        [FileEntry.model_validate(entries[kind]) for entries in task["scans"]] for kind in (0, 1)
     )
-    training = samples.filter(pc.invert(samples["held"]))
     folder = part.scratch / "base"
     if config.from_scratch:
-        lines = (line for text in training["text"].to_pylist() for line in text.split("\n") if line)
-        model = tokenizer.train_tokenizer(lines, config.from_scratch.vocabulary)
+        texts = pa.concat_tables(files.read_table(entry) for entry in samples)
+        make_base(
+            config.from_scratch,
+            config.seed,
+            texts.filter(pc.invert(texts["held"]))["text"].to_pylist(),
+            folder,
+        )
     else:
         fetch_base(config, folder)
-        model = (folder / "tokenizer.model").read_bytes()
-    characters = choose_characters(config, counts, set(tokenizer.pieces_of(model)))
-    extended = tokenizer.extend(model, characters)
-    former = tokenizer.former_pieces(model, characters)
-    facts = write_model(part, folder, len(tokenizer.pieces_of(model)), former)
-    part.put_bytes("tokenizer.model", extended, "tokenizer")
-    part.put_bytes("tokenizer.json", tokenizer.fast_tokenizer(extended).encode(), "tokenizer")
-    settings = tokenizer.tokenizer_config(extended, facts["max_positions"])
-    part.put_bytes("tokenizer_config.json", json.dumps(settings, indent=1).encode(), "tokenizer")
-    held = samples.filter(samples["held"])
-    return facts | {
-        "characters_added": len(characters),
-        "characters": "".join(characters),
-        "bytes_per_token": bytes_per_token(held, model, extended, config.measured_bytes),
+    described = read_settings(folder)
+    base = vocab.Base.of_folder(folder)
+    counted = count_all(pa.concat_tables(files.read_table(entry) for entry in counts))
+    characters = vocab.choose(base, config.character_list, counted, config.characters)
+    extended = vocab.extend(base, characters, described)
+    sizes = write_model(part, folder, described, base.size, extended.former)
+    for name, data in extended.files.items():
+        part.put_bytes(name, data, "tokenizer")
+    part.put_bytes(BASE_TOKENIZER, base.data, BASE_TOKENIZER, temporary=True, name=base.name)
+    held = read_held(files, samples, config.measured_bytes)
+    return sizes | {
+        "characters_asked": len(set(config.character_list)) or config.characters,
+        "characters_added": len(extended.characters),
+        "characters": "".join(extended.characters),
+        "characters_left_out": "".join(extended.left_out),
+        "tokenizer_files": sorted(extended.files),
+        "bytes_per_token": bytes_per_token(held, base, extended),
     }
 
 
-def choose_characters(config: Config, counts: pa.Table, known: set[str]) -> list[str]:
-    """The characters to add: the recipe's list without those known, or the most frequent ones of stage 1."""
-    if config.character_list:
-        return [c for c in dict.fromkeys(config.character_list) if c not in known]
-    summed = counts.group_by("point", use_threads=False).aggregate([("count", "sum")])
-    points, sizes = summed["point"].to_numpy(), summed["count_sum"].to_numpy()
-    return most_frequent(points, sizes, known, config.characters)
+def count_all(counts: pa.Table) -> list[tuple[str, int]]:
+    """Chinese characters and how often they occur in all shards, by code point."""
+    summed = counts.group_by("point", use_threads=False).aggregate([("count", "sum")]).sort_by("point")
+    return [(chr(row["point"]), row["count_sum"]) for row in summed.to_pylist()]
 
 
-def fetch_base(config: Config, folder: Path) -> None:
-    """Download the base below TOKENMILL_MODELS and check it against its pinned digest."""
-    assert config.base is not None
-    place = os.environ.get("TOKENMILL_MODELS", "")
-    if not place:
-        raise ConfigError("initialize.base needs TOKENMILL_MODELS, the folder or s3:// prefix of base models")
-    store = open_store(place if "://" in place else Path(place).resolve().as_uri())
-    names = [info.key for info in store.list(f"{config.base.name}/")]
-    wanted = [n for n in names if n.endswith(".safetensors") or Path(n).name in BASE_FILES]
-    missing = [n for n in BASE_FILES if f"{config.base.name}/{n}" not in wanted]
-    if missing or not any(n.endswith(".safetensors") for n in wanted):
-        raise ConfigError(f"{place}/{config.base.name} lacks {', '.join(missing) or 'safetensors files'}")
-    folder.mkdir(parents=True)
-    for name in wanted:
-        store.download(name, folder / Path(name).name)
-    digest = json_digest({path.name: file_digest(path) for path in sorted(folder.iterdir())})
-    if digest != config.base.sha256:
-        raise ConfigError(
-            f"initialize.base.sha256: {config.base.name} has {digest}; pin that if it is the model you mean"
-        )
+def write_model(
+    part: PartWriter, folder: Path, described: dict[str, Any], old: int, former: list[list[int]]
+) -> dict[str, Any]:
+    """Write config.json and safetensors with new rows for embedding and head; returns facts about sizes.
 
-
-def write_model(part: PartWriter, folder: Path, old: int, former: list[list[int]]) -> dict[str, Any]:
-    """Write config.json and safetensors with new rows; returns facts about sizes."""
+    A base whose head is its embedding (LLaMA 3.2) gets one of its own, which starts from the same rows.
+    """
     from steps.initialize import weights
     from steps.initialize.rows import extend_rows, padded
 
     config: Config = part.config
     total = padded(old + len(former), config.vocabulary_multiple)
+    tied = bool(described.get("tie_word_embeddings"))
+    dropped = 0
 
-    def change(name: str, tensor: Any) -> Any:
+    def change(name: str, tensor: Any) -> dict[str, Any]:
+        nonlocal dropped
         if name not in (weights.EMBEDDING, weights.HEAD):
-            return tensor
+            return {name: tensor}
         if len(tensor) < old:
             raise ConfigError(f"{name} has {len(tensor)} rows, the tokenizer {old} pieces: not one model")
-        return extend_rows(tensor[:old], former, config.row_weights, total)
+        dropped = len(tensor) - old  # a base that was padded before
+        heads = {weights.HEAD: extend_rows(tensor[:old], former, config.head_weights, total)}
+        if name == weights.HEAD:
+            return heads
+        embedding = extend_rows(tensor[:old], former, config.embedding_weights, total)
+        return {name: embedding} | (heads if tied else {})
 
-    if config.from_scratch:
-        from safetensors.torch import save_file
-
-        described = weights.scratch_config(config.from_scratch, total)
-        folder.mkdir(parents=True)
-        save_file(
-            weights.scratch_weights(config.from_scratch, old, config.seed), folder / "model.safetensors"
-        )
-    else:
-        described = json.loads((folder / "config.json").read_text()) | {"vocab_size": total}
-        if described.get("model_type") != "llama" or described.get("tie_word_embeddings"):
-            raise ConfigError("initialize.base must be a LLaMA model with an output head of its own")
     places = {}
     for path in sorted(folder.glob("*.safetensors")):
         target = part.scratch / path.name
@@ -181,36 +186,79 @@ def write_model(part: PartWriter, folder: Path, old: int, former: list[list[int]
     if len(set(places.values())) > 1:
         index = {"metadata": {}, "weight_map": dict(sorted(places.items()))}
         part.put_bytes("model.safetensors.index.json", json.dumps(index, indent=1).encode(), "index")
-    part.put_bytes("config.json", json.dumps(described, indent=1, sort_keys=True).encode(), "config")
+    written = described | {"vocab_size": total, "tie_word_embeddings": False}
+    part.put_bytes("config.json", json.dumps(written, indent=1, sort_keys=True).encode(), "config")
     return {
         "vocabulary_before": old,
         "vocabulary": total,
+        "base_rows_dropped": dropped,
         "max_positions": described["max_position_embeddings"],
     }
 
 
-def bytes_per_token(held: pa.Table, before: bytes, after: bytes, limit: int) -> dict[str, dict[str, float]]:
+def bytes_per_token(
+    held: dict[str, list[str]], base: vocab.Base, extended: vocab.Extended
+) -> dict[str, dict[str, float]]:
     """UTF-8 bytes per token of held-out text, per language, with the base's and the extended tokenizer."""
-    from steps.initialize.tokenizer import processor
-
     found = {}
-    for language in SAMPLE_LANGUAGES:
-        texts, size = [], 0
-        for row in held.to_pylist():
-            if row["language"] == language and size < limit:
-                texts.append(row["text"])
-                size += len(row["text"].encode())
-        if texts:
-            tokens = [sum(map(len, processor(model).encode(texts))) for model in (before, after)]
-            found[language] = {"before": round(size / tokens[0], 4), "after": round(size / tokens[1], 4)}
+    both = (vocab.encoder(base.name, base.data), vocab.encoder(base.name, extended.files[base.name]))
+    for language, texts in sorted(held.items()):
+        size = sum(len(text.encode()) for text in texts)
+        tokens = [sum(map(len, encode(texts))) for encode in both]
+        found[language] = {"before": round(size / tokens[0], 4), "after": round(size / tokens[1], 4)}
     return found
+
+
+def initial_loss(ctx: StepContext, made: PartResult, held: dict[str, list[str]]) -> dict[str, float]:
+    """Losses of held-out text as metrics, before and after; none where there is no text or too little memory.
+
+    The base is the extended model without its new rows. Not part of the artifact: sums of floating-point numbers
+    differ in their last bits from machine to machine.
+    """
+    files = [entry for entry in made.files if entry.kind in ("weights", "config", "index")]
+    size = sum(entry.bytes for entry in files)
+    free = psutil.virtual_memory().available
+    if not held or 3 * size > free:
+        if held:
+            ctx.log.warning(
+                "initialize: the initial loss is not measured: it takes about %s of memory, and %s are free",
+                human_bytes(3 * size),
+                human_bytes(free),
+            )
+        return {}
+    from steps.initialize.loss import load_model, measure
+
+    folder = ctx.scratch / "measured"
+    for entry in files:
+        ctx.files().fetch(entry, ctx.scratch / "fetched").rename(_below(folder, entry.key))
+    config = next(json.loads((folder / entry.key).read_text()) for entry in files if entry.kind == "config")
+    base = next(entry for entry in made.temporary if entry.kind == BASE_TOKENIZER)
+    after = next(entry for entry in made.files if entry.key == base.meta["name"])
+    before = made.result["vocabulary_before"]
+    encoders = {
+        "before": (vocab.encoder(base.meta["name"], ctx.files().read_bytes(base)), before),
+        "after": (
+            vocab.encoder(base.meta["name"], ctx.files().read_bytes(after)),
+            before + made.result["characters_added"],
+        ),
+    }
+    model = load_model(folder)
+    first = config.get("bos_token_id")
+    found = measure(model, held, encoders, first, made.result["max_positions"])
+    return {f"{name}_{unit}": value for name, units in found.items() for unit, value in units.items()}
+
+
+def _below(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
 
 
 STEP = Step(
     name="initialize",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("mix"),),
-    libraries=("sentencepiece", "torch", "safetensors"),
+    libraries=("sentencepiece", "tokenizers", "torch", "safetensors"),
+    report=report,
 )

@@ -55,14 +55,29 @@ def processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
+def parse(model: bytes) -> Any:
+    """The model proto. Raises ConfigError for another file of that name, such as LLaMA 3's list of byte pairs."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        found = proto.ModelProto.FromString(model)
+    except DecodeError:
+        found = None
+    if found is None or not found.pieces:
+        raise ConfigError(
+            "the base's tokenizer.model is not SentencePiece's; where the folder has tokenizer.json, take it away"
+        )
+    return found
+
+
 def pieces_of(model: bytes) -> list[str]:
     """All pieces by id."""
-    return [piece.piece for piece in proto.ModelProto.FromString(model).pieces]
+    return [piece.piece for piece in parse(model).pieces]
 
 
 def extend(model: bytes, characters: list[str]) -> bytes:
     """The model with one ordinary piece per character appended, ids following the last one."""
-    extended = proto.ModelProto.FromString(model)
+    extended = parse(model)
     if extended.trainer_spec.model_type != proto.TrainerSpec.BPE or not extended.trainer_spec.byte_fallback:
         raise ConfigError("the base's tokenizer.model is not a BPE model with byte fallback, as LLaMA's is")
     known = {piece.piece for piece in extended.pieces}

@@ -69,10 +69,13 @@ def scratch_weights(shape: FromScratch, vocabulary: int, seed: int) -> dict[str,
     return weights | {name: torch.ones(hidden, dtype=torch.bfloat16) for name in norms}
 
 
-def rewrite(source: Path, target: Path, change: Callable[[str, Tensor], Tensor]) -> list[str]:
-    """Copy a safetensors file, each tensor passed through ``change``; returns the tensors' names."""
+def rewrite(source: Path, target: Path, change: Callable[[str, Tensor], dict[str, Tensor]]) -> list[str]:
+    """Copy a safetensors file, each tensor replaced by what ``change`` makes of it; returns the tensors' names."""
+    tensors: dict[str, Tensor] = {}
     with safe_open(source, framework="pt") as file:
-        names = sorted(file.keys())
-        tensors = {name: change(name, file.get_tensor(name)).contiguous() for name in names}
+        for name in sorted(file.keys()):
+            tensors |= {
+                new: tensor.contiguous() for new, tensor in change(name, file.get_tensor(name)).items()
+            }
     save_file(tensors, target, metadata={"format": "pt"})
-    return names
+    return list(tensors)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from steps.core.config import StepConfig
+from steps.core.config import StepConfig, Supply
+
+# Ziya2 Table 2, bytes per token with the extended tokenizer: 2.5 (code) to 3.6 (Pile).
+BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN = 3.2, 3.6
 
 
 class Amount(BaseModel):
@@ -26,6 +30,19 @@ class Amount(BaseModel):
         if sum(unit is not None for unit in (self.epochs, self.documents, self.bytes, self.tokens)) > 1:
             raise ValueError("give only one of epochs, documents, bytes and tokens")
         return self
+
+    def missing(self, supply: Supply | None) -> str:
+        """What the data set cannot supply, as a sentence; empty where it can. Tokens are estimated."""
+        if supply is None:
+            return "the inputs have no documents of this source"
+        if self.documents is not None and self.documents > supply.documents:
+            return f"asks for {self.documents:,} documents, there are {supply.documents:,}"
+        if self.bytes is not None and self.bytes > supply.bytes:
+            return f"asks for {self.bytes:,} bytes, there are {supply.bytes:,}"
+        if self.tokens is not None and self.tokens * MOST_BYTES_PER_TOKEN > supply.bytes:
+            there = round(supply.bytes / BYTES_PER_TOKEN)
+            return f"asks for {self.tokens:,} tokens, {supply.bytes:,} bytes have about {there:,}"
+        return ""
 
 
 class WebSet(Amount):
@@ -136,3 +153,16 @@ class Config(StepConfig):
         if both:
             raise ValueError(f"{', '.join(both)} cannot be a benchmark and be trained on")
         return self
+
+    def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
+        """Data sets that have less than they are asked for; held-out documents and test items go off that, too."""
+        asked: list[tuple[str, str, str, Amount]] = [
+            ("web", name, "corpora", amount) for name, amount in self.web.items() if name != "*"
+        ]
+        asked += [("supervised", name, "supervised", amount) for name, amount in self.supervised.items()]
+        found = []
+        for field, name, given, amount in asked:
+            if given in supply:
+                said = amount.missing(supply[given].get(name, supply[given].get(name.partition("/")[0])))
+                found += [f"{field}.{name}: {said}; nothing is repeated for it"] if said else []
+        return found

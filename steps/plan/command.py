@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from steps.plan.config import Config
 from steps.plan.forecast import Forecast, forecast, print_forecast, unfit
 from steps.plan.limits import Limits
 from steps.plan.objects import list_objects, split_sources
+from steps.plan.supply import shortfalls
+
+LOG = logging.getLogger("tokenmill.plan")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
         inputs = resolve_run_inputs(recipe, arguments.dump, given, root)
         found = forecast(recipe, configs, arguments.dump, objects, inputs, root)
         print_forecast(recipe, objects, found)
+        for line in said_before(recipe, configs, inputs, found, open_store(root)):
+            print(line)
         refuse_what_does_not_fit(found, root)
         return None
     return plan_run(
@@ -125,7 +131,10 @@ def plan_run(
         dump = f"{recipe.name}-{json_digest([item.model_dump() for item in corpora['objects']])[:12]}"
     source = run_step("plan", config=Config(dump=dump, **corpora), inputs={}, root=root, locations=locations)
     inputs = resolve_run_inputs(recipe, dump, given or {}, root)
-    refuse_what_does_not_fit(forecast(recipe, configs, dump, corpora["objects"], inputs, root), root)
+    ahead = forecast(recipe, configs, dump, corpora["objects"], inputs, root)
+    refuse_what_does_not_fit(ahead, root)
+    for line in said_before(recipe, configs, inputs, ahead, store):
+        LOG.warning("%s", line)
     if benchmarks["objects"]:  # an artifact of their own: another benchmark makes no other corpus
         config = Config(dump="benchmarks", **benchmarks)
         inputs["benchmarks"] = run_step("plan", config=config, inputs={}, root=root, locations=locations).ref
@@ -147,6 +156,18 @@ def refuse_what_does_not_fit(found: Sequence[Forecast], root: str) -> None:
     problems = list(unfit(found, Limits.of(root)))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def said_before(
+    recipe: Recipe,
+    configs: Mapping[str, StepConfig],
+    inputs: Mapping[str, Any],
+    ahead: Sequence[Forecast],
+    store: Store,
+) -> list[str]:
+    """What data sets cannot supply, as far as the artifacts that hold them are made."""
+    made = {found.stage.section: found.made for found in ahead if found.made}
+    return shortfalls(recipe.dag, configs, inputs, made, store)
 
 
 def _takedowns(store: Store, dag: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from itertools import islice
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from safetensors.torch import load_file, save_file
 import steps.initialize.step
 import steps.mix.step
 from steps.core.artifact import Artifact
+from steps.core.digest import file_digest, json_digest
 from steps.core.errors import ConfigError, VerdictRefused
-from steps.initialize.characters import count_characters, most_frequent
+from steps.initialize.characters import Candidate, count_characters, most_useful
+from steps.initialize.config import Weights
 from steps.initialize.rows import extend_rows, padded
 from steps.initialize.tokenizer import (
     extend,
@@ -29,12 +32,13 @@ from steps.initialize.tokenizer import (
     processor,
     train_tokenizer,
 )
+from steps.initialize.vocabulary import Base, choose
 from tests.steps.training import CHINESE, PROSE, make_mix, make_model
 
 BASE = train_tokenizer([PROSE, PROSE[::-1], "Numbers 12345 and — dashes."], 330)
 ADDED = [c for c in dict.fromkeys(CHINESE + "，。") if c not in pieces_of(BASE)]
 EXTENDED = extend(BASE, ADDED)
-OTHERS = st.characters(exclude_characters="".join(ADDED), exclude_categories=("Cs",))
+OTHERS = st.characters(exclude_characters="".join(ADDED), exclude_categories=["Cs"])
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def test_text_without_new_characters_encodes_exactly_as_before(text: str) -> Non
 @given(
     st.text(
         st.one_of(
-            st.sampled_from(list(CHINESE + PROSE + "  \n\t，。")), st.characters(exclude_categories=("Cs",))
+            st.sampled_from(list(CHINESE + PROSE + "  \n\t，。")), st.characters(exclude_categories=["Cs"])
         ),
         max_size=80,
     )
@@ -88,7 +92,14 @@ def test_a_character_that_is_known_is_refused() -> None:
 def test_new_rows_are_the_weighted_average_of_the_former_pieces() -> None:
     rows = torch.randn(10, 4, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     former = [[1, 2, 5], [7, 9]]
-    for weights, shares in [("mean", [[1, 1, 1], [1, 1]]), ("last_heavy", [[1, 2, 3], [1, 2]])]:
+    expected: list[tuple[Weights, list[list[int]]]] = [
+        ("mean", [[1, 1, 1], [1, 1]]),
+        ("last_heavy", [[1, 2, 3], [1, 2]]),
+        ("first_heavy", [[3, 2, 1], [2, 1]]),
+        ("first", [[1, 0, 0], [1, 0]]),
+        ("last", [[0, 0, 1], [0, 1]]),
+    ]
+    for weights, shares in expected:
         found = extend_rows(rows, former, weights, padded(12, 8))
         assert found.shape == (16, 4) and found.dtype == torch.bfloat16
         assert torch.equal(found[:10], rows)
@@ -103,7 +114,11 @@ def test_counts_of_characters_equal_brute_force() -> None:
     points, counts = count_characters(pa.chunked_array([texts[:2], texts[2:]]))
     found = {chr(p): int(c) for p, c in zip(points, counts, strict=True)}
     assert found == {"河": 2, "水": 3, "。": 1, "，": 1, "𠀀": 1}
-    assert most_frequent(points, counts, {"水"}, 2) == ["河", "。"]
+
+
+def test_characters_that_save_most_tokens_come_first() -> None:
+    candidates = [Candidate("河", 5, 2), Candidate("水", 3, 3), Candidate("天", 90, 1), Candidate("日", 3, 3)]
+    assert most_useful(candidates, 3) == ["日", "水", "河"]
 
 
 def test_a_model_from_scratch_is_a_folder_that_transformers_reads(tmp_path: Path, approved: None) -> None:
@@ -131,6 +146,46 @@ def test_a_model_from_scratch_is_a_folder_that_transformers_reads(tmp_path: Path
     assert facts["bytes_per_token"]["zh"]["after"] > 1.5 * facts["bytes_per_token"]["zh"]["before"]
     first = former_pieces(model, ["\u4dae"])[0]  # never in the corpus: still bytes
     assert len(first) == 3
+    assert facts["tokenizer_files"] == ["tokenizer.json", "tokenizer.model", "tokenizer_config.json"]
+
+
+def test_the_page_and_the_metrics_have_the_initial_loss_of_both(tmp_path: Path, approved: None) -> None:
+    """A random model guesses: its loss per token is the logarithm of its vocabulary, before and after."""
+    outcome = make_model(tmp_path, make_mix(tmp_path))
+    facts = outcome.facts
+    for language in ("en", "zh"):
+        before = outcome.metrics[f"loss/initial_{language}_before_per_token"]
+        after = outcome.metrics[f"loss/initial_{language}_after_per_token"]
+        assert abs(before - math.log(facts["vocabulary_before"])) < 0.1
+        assert abs(after - math.log(facts["vocabulary_before"] + facts["characters_added"])) < 0.1
+    view = next(entry for entry in outcome.artifact.manifest.views if entry.key == "report.html")
+    page = outcome.artifact.read_bytes(view).decode()
+    assert "Initial loss" in page and f"{after:.3f}" in page and facts["characters"][:9] in page
+
+
+def test_a_tied_head_becomes_one_of_its_own(
+    tmp_path: Path, approved: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix = make_mix(tmp_path)
+    first = make_model(tmp_path, mix, characters=5, vocabulary_multiple=1).artifact
+    base = tmp_path / "models" / "tied"
+    base.mkdir(parents=True)
+    (base / "tokenizer.model").write_bytes(first.read_bytes(first.file("tokenizer.model")))
+    described = json.loads(first.read_bytes(first.file("config.json"))) | {"tie_word_embeddings": True}
+    (base / "config.json").write_text(json.dumps(described))
+    weights = load_file(first.fetch(first.file("model.safetensors"), tmp_path / "fetched"))
+    del weights["lm_head.weight"]
+    save_file(weights, base / "model.safetensors")
+    monkeypatch.setenv("TOKENMILL_MODELS", str(tmp_path / "models"))
+    digest = json_digest({path.name: file_digest(path) for path in base.iterdir()})
+    pinned = {"from_scratch": None, "base": {"name": "tied", "sha256": digest}, "loss_bytes": 0}
+    made = make_model(tmp_path, mix, **pinned).artifact
+    assert json.loads(made.read_bytes(made.file("config.json")))["tie_word_embeddings"] is False
+    new = load_file(made.fetch(made.file("model.safetensors"), tmp_path / "fetched"))
+    assert torch.equal(new["lm_head.weight"], new["model.embed_tokens.weight"])
+    with pytest.raises(ConfigError, match=r"lacks safetensors files \(convert its pickles"):
+        (base / "model.safetensors").rename(base / "pytorch_model.bin")
+        make_model(tmp_path, mix, **pinned, characters=3)
 
 
 def test_one_and_two_runs_give_the_same_digest(tmp_path: Path, approved: None) -> None:
@@ -186,7 +241,8 @@ def test_real_chinese_takes_far_fewer_tokens_and_real_english_the_same(shared_da
     lines = [line for text in texts["en"][:80] for line in text.split("\n") if line]
     base = train_tokenizer(lines, 4000)
     points, counts = count_characters(pa.chunked_array([texts["zh"][:400]]))
-    added = most_frequent(points, counts, set(pieces_of(base)), 7400)
+    counted = [(chr(point), int(count)) for point, count in zip(points, counts, strict=True)]
+    added = choose(Base.of("tokenizer.model", base), "", counted, 7400)
     extended = extend(base, added)
     held = texts["zh"][400:]
     before, after = (sum(map(len, processor(model).encode(held))) for model in (base, extended))

@@ -1,0 +1,72 @@
+"""The loss that training begins with: held-out text under the extended model, and under the base in its own tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from steps.initialize.vocabulary import Encode
+
+WINDOW = 512  # tokens of context at most, own choice: loss per byte hardly changes beyond
+SMALL = 1_000_000_000  # parameters up to which FP32 fits everywhere; larger models are measured in BF16
+
+
+def load_model(folder: Path) -> Any:
+    """The model in a Hugging Face folder, on a GPU where there is one."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    dtype = torch.float32 if size / 2 < SMALL else torch.bfloat16
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, use_safetensors=True
+    )
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+@torch.no_grad()
+def total_loss(
+    model: Any, ids: list[int], vocabulary: int, first: int | None, window: int
+) -> tuple[float, int]:
+    """(nats, predictions) over one text; logits beyond ``vocabulary`` rows are as if they did not exist.
+
+    ``first`` (<s>) stands before each window where the tokenizer has one, so that every token is predicted.
+    """
+    nats, count = 0.0, 0
+    start = [] if first is None else [first]
+    for at in range(0, len(ids), window):
+        piece = torch.tensor([[*start, *ids[at : at + window]]], device=model.device)
+        if piece.shape[1] < 2:
+            continue
+        logits_TV: Tensor = model(input_ids=piece).logits[0, :-1, :vocabulary].float()
+        nats += float(F.cross_entropy(logits_TV, piece[0, 1:], reduction="sum"))
+        count += piece.shape[1] - 1
+    return nats, count
+
+
+def measure(
+    model: Any,
+    texts: dict[str, list[str]],
+    encoders: dict[str, tuple[Encode, int]],
+    first: int | None,
+    positions: int,
+) -> dict[str, dict[str, float]]:
+    """Nats per token and per UTF-8 byte, by ``<language>_<tokenizer>``.
+
+    ``texts`` is by language; ``encoders`` has each tokenizer with the rows that its ids may take. Losses per token of
+    two tokenizers do not compare, those per byte do.
+    """
+    window = min(WINDOW, positions - 1)
+    found = {}
+    for language, documents in sorted(texts.items()):
+        size = sum(len(text.encode()) for text in documents)
+        for name, (encode, rows) in encoders.items():
+            sums = [total_loss(model, ids, rows, first, window) for ids in encode(documents)]
+            nats, count = (sum(column) for column in zip(*sums, strict=True))
+            found[f"{language}_{name}"] = {"per_token": nats / max(count, 1), "per_byte": nats / max(size, 1)}
+    return found
