@@ -246,14 +246,8 @@ def _deliver_one(store: Store, mlflow: MlflowRest, pointer: str) -> bool:
         entry = LineageEntry.model_validate_json(store.get(json.loads(store.get(pointer))["entry"]))
     except ObjectMissing:
         return False  # delivered by somebody else a moment ago, or its step was killed before writing it
-    experiment = mlflow.experiment(entry.dag)
-    parent = _run(store, mlflow, experiment, _digest(entry.dag, entry.run_id), entry.dump or entry.run_id, {
-        "stage": "pipeline", "mlflow.note.content": _note(entry, pipeline=True), **_identity_tags(entry),
-    }, entry)  # fmt: skip
-    child = _run(store, mlflow, experiment, entry.key, entry.section, {
-        "stage": entry.section, "mlflow.parentRunId": parent, **_identity_tags(entry),
-    }, entry)  # fmt: skip
-    metrics = _metrics(entry)
+    parent, child = open_runs(store, mlflow, entry)
+    metrics = _metrics(entry, mlflow.last_steps(child) if entry.series else {})
     datasets = [_dataset(item, entry) for item in (*entry.inputs, *entry.outputs)]
     mlflow.log(child, _texts(entry.params), metrics, {**_texts(entry.tags), **_child_tags(store, entry)})
     mlflow.log_inputs(child, datasets)
@@ -264,6 +258,18 @@ def _deliver_one(store: Store, mlflow: MlflowRest, pointer: str) -> bool:
     _log_parent(mlflow, parent, entry, datasets)
     store.delete(pointer)
     return True
+
+
+def open_runs(store: Store, mlflow: MlflowRest, entry: LineageEntry) -> tuple[str, str]:
+    """Ids of the MLflow runs of the whole DAG run and of the entry's task, found or made."""
+    experiment = mlflow.experiment(entry.dag)
+    parent = _run(store, mlflow, experiment, _digest(entry.dag, entry.run_id), entry.dump or entry.run_id, {
+        "stage": "pipeline", "mlflow.note.content": _note(entry, pipeline=True), **_identity_tags(entry),
+    }, entry)  # fmt: skip
+    child = _run(store, mlflow, experiment, entry.key, entry.section, {
+        "stage": entry.section, "mlflow.parentRunId": parent, **_identity_tags(entry),
+    }, entry)  # fmt: skip
+    return parent, child
 
 
 def _run(
@@ -333,14 +339,24 @@ def _summary(entry: LineageEntry) -> dict[str, float]:
     return named
 
 
-def _metrics(entry: LineageEntry) -> list[dict[str, Any]]:
+def _metrics(entry: LineageEntry, sent: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The entry's metrics; of a series only what lies behind the last step that was ``sent`` while the task ran."""
     ended = _milliseconds(entry.ended)
-    rows = [(name, value, ended, 0) for name, value in entry.metrics.items()]
-    rows += [(point.name, point.value, point.time_ms or ended, point.step) for point in entry.series]
+    rows = [Point(name=name, value=value, time_ms=ended) for name, value in entry.metrics.items()]
+    rows += [
+        point if point.time_ms else point.model_copy(update={"time_ms": ended})
+        for point in entry.series
+        if point.step > sent.get(_key(point.name), -1)
+    ]
+    return point_rows(rows)
+
+
+def point_rows(points: Iterable[Point]) -> list[dict[str, Any]]:
+    """Points as MLflow's REST calls want them."""
     return [
-        {"key": _key(name), "value": value, "timestamp": moment, "step": step}
-        for name, value, moment, step in rows
-        if math.isfinite(value)  # JSON has no NaN
+        {"key": _key(point.name), "value": point.value, "timestamp": point.time_ms, "step": point.step}
+        for point in points
+        if math.isfinite(point.value)  # JSON has no NaN
     ]
 
 

@@ -126,6 +126,11 @@ class MlflowRest:
         """Set the run's status (RUNNING, FINISHED, FAILED) and end time."""
         self._post("runs/update", run_id=run_id, status=status, end_time=ended_ms)
 
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """The last step of every metric that the run has."""
+        metrics = self._get("runs/get", run_id=run_id)["run"].get("data", {}).get("metrics", [])
+        return {metric["key"]: int(metric.get("step", 0)) for metric in metrics}
+
     def put_artifact(self, run_id: str, path: str, data: bytes) -> bool:
         """Upload ``data`` through the server's artifact proxy; False where the server does not proxy."""
         uri = self._get("runs/get", run_id=run_id)["run"]["info"]["artifact_uri"]

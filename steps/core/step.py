@@ -79,6 +79,8 @@ class Step:
     determinism: Literal["exact", "per-layout", "recorded"] = "exact"
     report: Callable[[StepContext, Counts], bytes] | None = None
     """Makes ``report.html`` for people; not part of the identity."""
+    forecast: Callable[[Any, Mapping[str, Any]], str] | None = None
+    """Says from configs alone (its own, all stages' by section) what it will need; raises ConfigError if it cannot."""
     needs: Callable[[Any, Size, int], Need] | None = None
     """Predicts from config, size and workers what the step needs, where rates (steps/plan/rates.yaml) do not do."""
     settle: Callable[[StepInputs, Mapping[str, Any], Store, Runtime], StepInputs] | None = None
@@ -153,27 +155,36 @@ class StepContext:
         return Corpus.open(self.inputs[name])
 
     def map(
-        self, phase: str, function: PartFunction, tasks: Sequence[dict[str, Any]], *, unit: str = "shards"
+        self,
+        phase: str,
+        function: PartFunction,
+        tasks: Sequence[dict[str, Any]],
+        *,
+        unit: str = "shards",
+        first: int = 0,
     ) -> list[PartResult]:
         """Do one part per task, on all workers; parts finished by an earlier attempt are taken as they are.
 
         ``function(task, part)`` is a module-level function; it returns a small JSON value (``PartResult.result``)
-        and must depend on nothing but its task, the config and the inputs. Results come in task order.
+        and must depend on nothing but its task, the config and the inputs. Results come in task order; parts are
+        numbered from ``first``.
         """
-        works = [self._work(phase, number, function, task) for number, task in enumerate(tasks)]
+        works = [self._work(phase, number, function, task) for number, task in enumerate(tasks, first)]
         found = [read_marker(self.store, self.folder, phase, work.number, work.task) for work in works]
         todo = [work for work, marker in zip(works, found, strict=True) if marker is None]
         self.progress.start(phase, len(works), len(works) - len(todo), unit)
         for index, marker in self.engine.map(do_part, todo):
-            found[todo[index].number] = marker
+            found[todo[index].number - first] = marker
             self.progress.advance(marker.counts.total.input)
         results = [marker for marker in found if marker is not None]
         self.parts.extend(results)
         return results
 
-    def part(self, phase: str, function: PartFunction, task: dict[str, Any] | None = None) -> PartResult:
+    def part(
+        self, phase: str, function: PartFunction, task: dict[str, Any] | None = None, *, number: int = 0
+    ) -> PartResult:
         """One part in this process: a reduce step, with the same resume as `map`."""
-        return self.map(phase, function, [task or {}], unit="part")[0]
+        return self.map(phase, function, [task or {}], unit="part", first=number)[0]
 
     def _work(self, phase: str, number: int, function: PartFunction, task: dict[str, Any]) -> PartWork:
         refs = {name: artifact.ref for name, artifact in self.inputs.items()}

@@ -12,6 +12,7 @@ from steps.core import lineage
 from steps.core.artifact import Artifact
 from steps.core.digest import json_digest
 from steps.core.errors import StepError
+from steps.core.live import shown
 from steps.core.manifest import StepResult
 from steps.core.pipeline import Stage, resolve_inputs, stage, stages
 from steps.core.runs import section_config
@@ -38,15 +39,24 @@ def run_section(run: dict[str, Any], section: str, given: Mapping[str, str], roo
     inputs = {**resolve_inputs(from_run, run["inputs"], {}), **given}
     config = section_config(run, section)
     try:
-        outcome = run_step(
-            place.step, config=config, inputs=inputs, root=root, locations=run["locations"], run=run
-        )
+        with shown(open_store(root), _head(run, section)):
+            outcome = run_step(
+                place.step, config=config, inputs=inputs, root=root, locations=run["locations"], run=run
+            )
     except StepError as error:
         lineage.record_failure(open_store(root), run["dag"], run["run_id"], section, error)
         raise
     store, entry = open_store(root), lineage_entry(run, section, config, outcome)
     lineage.record(store, entry)
     return result_of(outcome, section).model_copy(update={"mlflow_run": lineage.run_path(store, entry)})
+
+
+def _head(run: Mapping[str, Any], section: str) -> lineage.LineageEntry:
+    """What MLflow must know of a task to have a run for it before it has made anything."""
+    names = {"dag": run["dag"], "run_id": run["run_id"], "dump": run["dump"], "section": section}
+    now = datetime.now(UTC)
+    step = stage(run["dag"], section).step
+    return lineage.LineageEntry(**names, step=step, ref="", digest="", fingerprint="", started=now, ended=now)
 
 
 def result_of(outcome: Outcome, section: str) -> StepResult:

@@ -22,7 +22,7 @@ from steps.core.runs import read_run, run_key
 from steps.core.step import Outcome, run_step
 from steps.core.store import Store, open_store
 from steps.plan.config import Config
-from steps.plan.forecast import Forecast, forecast, print_forecast, unfit
+from steps.plan.forecast import Forecast, forecast, print_forecast, stage_forecast, unfit
 from steps.plan.limits import Limits
 from steps.plan.objects import list_objects, split_sources
 from steps.plan.supply import shortfalls
@@ -192,6 +192,9 @@ def checked_recipe(
     recipe, configs = load_recipe(text, overrides)
     if dag and recipe.dag != dag:
         raise ConfigError(f"recipe {recipe.name} is for the DAG {recipe.dag}, not {dag}")
+    for stage in stages(recipe.dag):
+        if stage.pool == "gpu":
+            stage_forecast(stage, configs)
     return recipe, configs
 
 

@@ -45,6 +45,7 @@ class Forecast:
     made: str | None
     size: Size | None
     need: Need | None
+    outlook: str = ""
 
 
 def forecast(
@@ -81,7 +82,8 @@ def forecast(
         share = rates.get(stage.step, {}).get("input_share", 1.0)
         size = size_of({name: Artifact.open(ref, store) for name, ref in refs.items()}, raw * share)
         need = need_of(stage.step, config, size, workers, rates)
-        found.append(Forecast(stage, config, None, size, need))
+        outlook = "" if need else stage_forecast(stage, configs)
+        found.append(Forecast(stage, config, None, size, need, outlook))
     return found
 
 
@@ -94,12 +96,18 @@ def print_forecast(recipe: Recipe, objects: Sequence[SourceObject], found: Seque
         if item.made:
             print(f"{item.stage.section:<20} cached")
         elif item.need is None or item.size is None:
-            print(f"{item.stage.section:<20} {'to do':<8} follows the model's size, which is not predicted")
+            print(f"{item.stage.section:<20} {'to do':<8} {item.outlook}")
         else:
             need = item.need
             sizes = (item.size.bytes, need.memory, need.scratch, need.stored)
             columns = " ".join(f"{human_bytes(size):>10}" for size in sizes)
             print(f"{item.stage.section:<20} {'to do':<8} {columns} {need.seconds / workers:>7.0f} s")
+
+
+def stage_forecast(stage: Stage, configs: Mapping[str, StepConfig]) -> str:
+    """What a stage whose cost follows the model's size says itself. Raises ConfigError where it cannot run."""
+    own = load_step(stage.step).forecast
+    return own(configs[stage.section], configs) if own else "follows the model's size, which is not predicted"
 
 
 def unfit(found: Sequence[Forecast], limits: Limits) -> Iterator[str]:

@@ -33,6 +33,17 @@ class Architecture:
         layer = 2 * self.hidden * (self.hidden + keys) + 3 * self.hidden * self.ffn + 2 * self.hidden
         return 2 * self.vocabulary * self.hidden + self.layers * layer + self.hidden
 
+    def flops(self, positions: int, area: int) -> float:
+        """Floating-point operations of training on ``positions``, counted as executed at least once.
+
+        6 × weights of matrix products (layers and head, no embedding) × positions, and attention only where the
+        causal document mask leaves area (``area`` = Σ length² of the documents); recomputation is not counted.
+        """
+        keys = self.key_value_heads * self.head_size
+        layer = 2 * self.hidden * (self.hidden + keys) + 3 * self.hidden * self.ffn
+        products = self.layers * layer + self.vocabulary * self.hidden
+        return 6.0 * products * positions + 6.0 * self.layers * self.hidden * area
+
 
 def read_architecture(config: dict[str, Any]) -> Architecture:
     """The architecture in a config.json. Raises ConfigError for what this trainer cannot reproduce exactly."""

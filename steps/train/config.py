@@ -23,18 +23,70 @@ class Layout(BaseModel):
         return self.tensor * self.pipeline * self.data
 
 
+class EarlierLayout(Layout):
+    """The layout in which an interrupted run of the same stage was started."""
+
+    micro_batch: int = Field(1, ge=1, description="Its micro_batch.")
+
+
+class Stability(BaseModel):
+    """What to do about a step whose loss or gradient cannot be right; its windows are passed over, never repeated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    not_finite: Literal["skip", "roll_back", "stop"] = Field(
+        "stop",
+        description="On a loss or gradient norm that is not finite: leave the step out, go back to the last "
+        "checkpoint and on with the windows that follow (PaLM §5.1), or end the run.",
+    )
+    spike: Literal["ignore", "skip", "roll_back", "stop"] = Field(
+        "skip", description="On a loss or gradient norm far above those before it (OLMo-core: skip)."
+    )
+    window: int = Field(
+        128, ge=8, description="Steps that a spike is measured against (OLMo-core, SkipStepOptimizer: 128)."
+    )
+    deviations: float = Field(
+        6.0, gt=0, description="Standard deviations above their mean that make a spike (OLMo-core: 6)."
+    )
+    most: int = Field(
+        10, ge=0, description="Steps passed over in a stage before the run ends after all (own choice)."
+    )
+
+
 class Config(StepConfig):
     """One training stage; defaults are Ziya2 §5 where the paper reports a value."""
 
     stage: int = Field(
         1, ge=1, le=3, description="Training stage; it must be the stage of the token windows."
     )
-    layout: Layout = Field(default_factory=Layout, description="Tensor × pipeline × data parallel ranks.")
+    layout: Layout = Field(
+        default_factory=lambda: Layout(), description="Tensor × pipeline × data parallel ranks."
+    )
+    earlier_layouts: tuple[EarlierLayout, ...] = Field(
+        (),
+        description="Layouts that this stage was started in before, oldest first: it goes on from the last one's "
+        "newest checkpoint, at exactly the next window.",
+    )
+    zero: Literal[1, 2, 3] = Field(
+        1,
+        description="ZeRO stage: 1 (optimizer, as in Megatron's distributed optimizer); 2 (gradients) and 3 (weights) "
+        "only without pipeline ranks (DeepSpeed's pipeline engine asserts so).",
+    )
     precision: Literal["bfloat16", "float32"] = Field(
         "bfloat16", description="Type of weights and activations (Ziya2: BF16; FP16 overflowed)."
     )
-    attention: Literal["auto", "reference", "varlen"] = Field(
-        "auto", description="Attention kernel: auto takes varlen on a GPU and reference on a CPU."
+    attention: Literal["auto", "reference", "varlen", "flash_attn"] = Field(
+        "auto",
+        description="Attention kernel: reference (explicit mask), varlen (torch's FlashAttention-2), flash_attn "
+        "(FlashAttention-4 on Hopper and later, else -2); auto takes the fastest one that the machine has.",
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether norms, rotations and activations are compiled (auto: on a GPU)."
+    )
+    recompute: Literal["none", "mlp", "full"] = Field(
+        "none",
+        description="What the backward pass computes again instead of keeping: each block's MLP (about half of the "
+        "activations), or the whole block.",
     )
     micro_batch: int = Field(1, ge=1, description="Windows per rank and forward pass.")
     batch_windows: int = Field(
@@ -55,12 +107,19 @@ class Config(StepConfig):
     clip: float = Field(
         1.0, gt=0, description="Gradient norm above which gradients are scaled down (Ziya2 §5)."
     )
+    stability: Stability = Field(
+        default_factory=lambda: Stability(),
+        description="What to do about losses that are not finite, or jump.",
+    )
     optimizer_state: Literal["reset", "continue"] = Field(
         "reset",
         description="Whether the previous stage's AdamW moments are taken over (not reported by Ziya2).",
     )
     checkpoint_every: int = Field(
         100, ge=1, description="Steps between checkpoints that a killed run resumes from."
+    )
+    keep_checkpoints: int = Field(
+        2, ge=1, description="Checkpoints kept in the store while the stage runs (own choice)."
     )
     evaluate_every: int = Field(
         100, ge=1, description="Steps between held-out losses; also before and after."
@@ -73,7 +132,7 @@ class Config(StepConfig):
     )
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Config:
+    def _fits_together(self) -> Config:
         unit = self.micro_batch * self.layout.data
         if self.batch_windows % unit:
             raise ValueError(
@@ -81,4 +140,20 @@ class Config(StepConfig):
             )
         if self.final_learning_rate > self.learning_rate:
             raise ValueError("final_learning_rate is above learning_rate: the cosine would rise")
+        if self.zero > 1 and self.layout.pipeline > 1:
+            raise ValueError(f"zero {self.zero} needs layout.pipeline 1: pipeline ranks know ZeRO-1 only")
         return self
+
+    @property
+    def micro_batches(self) -> int:
+        """Forward passes per rank and optimizer step."""
+        return self.batch_windows // (self.micro_batch * self.layout.data)
+
+    def earlier(self) -> Config | None:
+        """The run that `earlier_layouts` names last: the same but for its layout; None where there is none."""
+        if not self.earlier_layouts:
+            return None
+        *before, last = self.earlier_layouts
+        layout = Layout(**last.model_dump(exclude={"micro_batch"}))
+        changes = {"layout": layout, "micro_batch": last.micro_batch, "earlier_layouts": tuple(before)}
+        return self.model_copy(update=changes)

@@ -13,10 +13,22 @@ import sys
 import time
 from pathlib import Path
 
-DONE, STOP, PROGRESS = "DONE", "STOP", "progress.jsonl"
+from steps.train.estimate import has_gpu
+
+STOP, PROGRESS = "STOP", "progress.jsonl"
 STOPPED, DIVERGED = 90, 91
 RANK = [sys.executable, "-m", "steps.train.rank"]
 _PR_SET_PDEATHSIG = 1
+
+
+def checkpoint_folder(out: Path, step: int) -> Path:
+    """Where ranks write the checkpoint of a step."""
+    return out / f"checkpoint-{step:08d}"
+
+
+def done_file(folder: Path, rank: int) -> Path:
+    """Exists when that rank's share of a checkpoint is complete."""
+    return folder / f"DONE-{rank:04d}"
 
 
 def die_with_parent() -> None:
@@ -31,24 +43,30 @@ def die_with_parent() -> None:
         os._exit(1)  # it died before the call
 
 
+def rank_environment(world: int, threads: int) -> dict[str, str]:
+    """The environment of ranks: this process's without credentials, and what torch and DeepSpeed read."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    environment |= {
+        "WORLD_SIZE": str(world),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTHONWARNINGS": "ignore::FutureWarning",
+        "TOKENMILL_PARENT": str(os.getpid()),
+        "GLOO_SOCKET_IFNAME": environment.get("GLOO_SOCKET_IFNAME", "lo"),
+    }
+    if not has_gpu():
+        environment["DS_ACCELERATOR"] = "cpu"
+    return environment
+
+
 class Gang:
     """``world`` processes of ``steps.train.rank``; one that fails takes the others with it."""
 
     def __init__(self, spec: Path, world: int, threads: int, logs: Path) -> None:
         self.logs = logs
         logs.mkdir(parents=True, exist_ok=True)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-        environment |= {
-            "WORLD_SIZE": str(world),
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-            "PYTHONWARNINGS": "ignore::FutureWarning",
-            "TOKENMILL_PARENT": str(os.getpid()),
-            "GLOO_SOCKET_IFNAME": environment.get("GLOO_SOCKET_IFNAME", "lo"),
-        }
-        if not _has_gpu():
-            environment["DS_ACCELERATOR"] = "cpu"
+        environment = rank_environment(world, threads)
         self.ranks = [self._start(spec, rank, environment) for rank in range(world)]
 
     def _start(self, spec: Path, rank: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -92,7 +110,3 @@ class Gang:
                 text = (self.logs / f"rank-{number}.log").read_text(errors="replace")
                 return "\n".join(text.split("\n")[-lines:])
         return "no rank said why"
-
-
-def _has_gpu() -> bool:
-    return Path("/dev/nvidiactl").exists()

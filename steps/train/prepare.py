@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from steps.core.artifact import Artifact, Files
+import pyarrow.compute as pc
+
+from steps.core.approval import Approved
+from steps.core.artifact import Artifact
 from steps.core.errors import ConfigError, DataError
-from steps.core.parts import read_marker
 from steps.core.step import StepContext
-from steps.train.architecture import check_layout, read_architecture
+from steps.train.architecture import Architecture, check_layout, read_architecture
+from steps.train.checkpoints import fetch_newest
 from steps.train.config import Config
+from steps.train.estimate import check_memory, estimate, memory_is_known
 
 SETTINGS = Path(__file__).resolve().parents[2] / "configs" / "deepspeed"
 LEAST_BUCKET, MOST_BUCKET = 1 << 20, 500_000_000  # numbers; the upper one is DeepSpeed's default
-CHECKPOINT = "checkpoint_"
 TRAIN, HELD_OUT = "train", "heldout/"
 
 
+def forecast(config: Config, recipe: Mapping[str, Any]) -> str:
+    """What a stage of a recipe will need, from its settings: the estimate, as far as they tell the model's size.
+
+    Raises ConfigError for a layout that does not divide the model, and for too little memory where it is known: a
+    plan may be made on another machine than the one that trains.
+    """
+    start = recipe["initialize"]
+    made = start.from_scratch
+    if made is None:
+        return f"follows the size of {start.base.name}, which is read when the stage starts"
+    length = recipe[f"pack_{config.stage}"].sequence_length
+    rows = made.vocabulary + (len(start.character_list) or start.characters)
+    # how many rows it will be is known later; what they are padded to must not be what refuses the layout here
+    multiple = math.lcm(start.vocabulary_multiple, config.layout.tensor)
+    model = Architecture(
+        vocabulary=-(-rows // multiple) * multiple,
+        hidden=made.hidden,
+        layers=made.layers,
+        heads=made.heads,
+        key_value_heads=made.key_value_heads or made.heads,
+        ffn=made.ffn,
+        rope_theta=made.rope_theta,
+        max_positions=made.max_positions,
+        norm_epsilon=made.norm_epsilon,
+    )
+    check_layout(model, config.layout.tensor, config.layout.pipeline, length)
+    needed = estimate(model, config, length, (config.steps or 0) * config.batch_windows)
+    if memory_is_known():
+        check_memory(needed, config)
+    return needed.sentence()
+
+
 def check_chain(tokens: Artifact, model: Artifact, previous: Artifact | None, stage: int) -> None:
-    """Raise DataError unless tokens, model and previous stage belong together."""
+    """Raise DataError unless tokens, model and previous stage are what their steps made, and belong together."""
+    for artifact, step in ((tokens, "pack"), (model, "initialize"), (previous, "train")):
+        if artifact is not None and artifact.step != step:
+            raise DataError(f"{artifact.reference.uri} was made by {artifact.step}, not by {step}")
     if tokens.facts.get("stage") != stage:
         raise DataError(
             f"{tokens.reference.uri} holds windows of stage {tokens.facts.get('stage')}, not {stage}"
@@ -34,15 +74,33 @@ def check_chain(tokens: Artifact, model: Artifact, previous: Artifact | None, st
         return
     if previous.input("model").digest != model.digest:
         raise DataError(f"{previous.reference.uri} was trained from another model than {model.reference.uri}")
+    if previous.input("tokens").input("mix").digest != tokens.input("mix").digest:
+        raise DataError(f"{previous.reference.uri} was trained on another mix than {tokens.reference.uri}")
     if previous.facts["stage"] >= stage:
         raise DataError(
             f"{previous.reference.uri} is stage {previous.facts['stage']}: stage {stage} cannot follow it"
         )
 
 
+def check_origin(tokens: Artifact, approved: Approved) -> None:
+    """Raise DataError unless every token comes from a shard of the mix's inputs: approved, or ungated by its recipe."""
+    mix = approved.mix
+    if tokens.input("mix").digest != mix.digest:
+        raise DataError(f"{tokens.reference.uri} was not packed from the mix {mix.reference.uri}")
+    known = {entry.meta["shard"] for entry in mix.files("rows")}
+    for entry in tokens.files("segments"):
+        found = pc.unique(tokens.read_table(entry, ["shard"])["shard"]).to_pylist()
+        if strange := sorted(set(found) - known):
+            raise DataError(
+                f"{tokens.where(entry)} holds tokens of the shard {strange[0][:12]}, which is not of the approved "
+                f"corpora behind {mix.reference.uri}"
+            )
+
+
 def engine_settings(config: Config, parameters: int) -> dict[str, Any]:
     """DeepSpeed's settings: the committed file of this precision, and what follows from Config and model size."""
-    settings: dict[str, Any] = json.loads((SETTINGS / f"zero1_{config.precision}.json").read_text())
+    settings: dict[str, Any] = json.loads((SETTINGS / f"{config.precision}.json").read_text())
+    settings["zero_optimization"]["stage"] = config.zero
     # DeepSpeed allocates whole buckets, by default two of 500 million numbers, however small the model is.
     bucket = min(MOST_BUCKET, max(LEAST_BUCKET, parameters))
     settings["zero_optimization"] |= {"reduce_bucket_size": bucket, "allgather_bucket_size": bucket}
@@ -61,12 +119,15 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     architecture = read_architecture(described)
     length = tokens.facts["sequence_length"]
     check_layout(architecture, config.layout.tensor, config.layout.pipeline, length)
+    needed = estimate(architecture, config, length, tokens.facts["windows"])
+    ctx.log.info("train: %s", needed.sentence())
+    check_memory(needed, config)
     folder = ctx.scratch / "inputs"
     sets = fetch_windows(tokens, folder / "tokens")
     weights = fetch_named(model, "weights", folder / "model")
     previous = ctx.inputs.get("previous")
     state = fetch_named(previous, "state", folder / "previous") if previous else None
-    resume = fetch_checkpoint(ctx, folder / "checkpoint")
+    found = fetch_newest(ctx, folder / "checkpoint")
     supply = -(-tokens.facts["windows"] // config.batch_windows)
     steps = config.steps or supply
     if steps > supply:
@@ -85,7 +146,8 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
         "weights": [str(path) for path in weights],
         "previous_state": [str(path) for path in state] if state else None,
         "previous_steps": previous.facts["optimizer_steps"] if previous else 0,
-        "resume": str(resume) if resume else None,
+        "resume": str(found[0]) if found else None,
+        "resumed_layout": found[1] if found else None,
         "out": str(out),
         "rendezvous": str(out / "rendezvous"),
     }
@@ -108,23 +170,3 @@ def fetch_windows(tokens: Artifact, folder: Path) -> dict[str, list[tuple[str, s
 def fetch_named(artifact: Artifact, kind: str, folder: Path) -> list[Path]:
     """Local copies of an artifact's files of one kind."""
     return [artifact.fetch(entry, folder) for entry in artifact.files(kind)]
-
-
-def fetch_checkpoint(ctx: StepContext, folder: Path) -> Path | None:
-    """The newest checkpoint that an earlier attempt of this very run left, every byte checked against its marker."""
-    steps = checkpoint_steps(ctx)
-    if not steps:
-        return None
-    marker = read_marker(ctx.store, ctx.folder, f"{CHECKPOINT}{steps[-1]:08d}", 0, {"step": steps[-1]})
-    assert marker is not None
-    files = Files(ctx.store, ctx.folder)
-    for entry in marker.temporary:
-        files.fetch(entry, folder).rename(folder / Path(entry.key).name)
-    ctx.log.info("train: going on from the checkpoint of step %d", steps[-1])
-    return folder
-
-
-def checkpoint_steps(ctx: StepContext) -> list[int]:
-    """Steps of this run's committed checkpoints, ascending."""
-    prefix = f"{ctx.folder}/parts/{CHECKPOINT}"
-    return sorted(int(info.key.removeprefix(prefix).partition("-")[0]) for info in ctx.store.list(prefix))

@@ -81,7 +81,13 @@ class TensorFiles:
         return found
 
 
-def load_weights(module: nn.Module, files: TensorFiles, prefix: str, rank: int) -> None:
+def whole_shape(parameter: nn.Parameter) -> torch.Size:
+    """The parameter's shape on this tensor-parallel rank; ZeRO 3 leaves an empty one behind."""
+    found: torch.Size = getattr(parameter, "ds_shape", parameter.shape)
+    return found
+
+
+def load_weights(module: Any, files: TensorFiles, prefix: str, rank: int) -> None:
     """Fill the module's parameters from tensors named ``prefix`` + Hugging Face name; ``rank`` is tensor-parallel."""
     with torch.no_grad():
         for name, split, parameter in local_parameters(module):
@@ -96,10 +102,10 @@ def load_weights(module: nn.Module, files: TensorFiles, prefix: str, rank: int) 
                 setattr(parameter, mark, value)
 
 
-def gather(part: Tensor, split: int | None, group: dist.ProcessGroup) -> Tensor | None:
-    """The whole tensor on the group's first rank, None on the others; ``part`` is each rank's slice."""
+def gather(part: Tensor, split: int | None, group: dist.ProcessGroup, keeper: int = 0) -> Tensor | None:
+    """The whole tensor on the group's rank ``keeper``, None on the others; ``part`` is each rank's slice."""
     if split is None or dist.get_world_size(group) == 1:
-        return part if dist.get_rank(group) == 0 else None
+        return part if dist.get_rank(group) == keeper else None
     parts = [torch.empty_like(part) for _ in range(dist.get_world_size(group))]
     dist.all_gather(parts, part.contiguous(), group=group)
-    return torch.cat(parts, dim=split) if dist.get_rank(group) == 0 else None
+    return torch.cat(parts, dim=split) if dist.get_rank(group) == keeper else None

@@ -43,6 +43,7 @@ class Windows:
         segments = np.array([len(ends) for ends in self._ends], np.int64)
         tokens = np.array([ends[-1] for ends in self._ends], np.int64)
         self.targets = tokens - segments + (self._next >= 0)
+        self.areas = np.array([_area(ends) for ends in self._ends], np.int64)
         self.most_segments = int(segments.max(initial=0)) + 1
 
     def __len__(self) -> int:
@@ -74,6 +75,12 @@ class Windows:
         starts = np.concatenate(([0], ends[:-1]))
         positions = np.arange(S) - np.repeat(starts, ends - starts)
         return ids, positions, targets, counts, ends
+
+
+def _area(ends: np.ndarray) -> int:
+    """Σ length² of a window's documents: twice what a causal document mask leaves of its attention."""
+    lengths = np.diff(ends, prepend=0).astype(np.int64)
+    return int((lengths * lengths).sum())
 
 
 def batch_windows(windows: Windows, step: int, size: int) -> np.ndarray:

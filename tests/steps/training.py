@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
+from steps.core.approval import Approved
 from steps.core.config import Runtime, StepConfig
 from steps.core.document import SCHEMA, SUPERVISED_SCHEMA, doc_id
 from steps.core.parts import PartWriter
@@ -140,8 +141,11 @@ def approve_all(monkeypatch: Any) -> None:
     import steps.train.step
 
     monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
-    for module in (steps.initialize.step, steps.pack.step, steps.train.step):
+    for module in (steps.initialize.step, steps.pack.step):
         monkeypatch.setattr(module, "verify_training", lambda artifact: None)
+    monkeypatch.setattr(
+        steps.train.step, "verify_training", lambda tokens: Approved(tokens.input("mix"), {}, {})
+    )
 
 
 def make_train(

@@ -17,6 +17,7 @@ import pytest
 
 from steps.core import lineage
 from steps.core.errors import DataError
+from steps.core.live import show, shown
 from steps.core.mlflow_rest import MlflowRest
 from steps.core.model_registry import RegisteredModel
 from steps.core.store import FileStore
@@ -155,6 +156,37 @@ def call_history(address: str, run_id: str, metric: str) -> list[dict[str, Any]]
     path = f"{address}/api/2.0/mlflow/metrics/get-history?run_id={run_id}&metric_key={metric}"
     with urllib.request.urlopen(path, timeout=20) as answer:
         return json.load(answer)["metrics"]
+
+
+def test_points_show_while_a_task_works_and_are_not_there_twice_afterwards(
+    tracking: str, store: FileStore, dag: str
+) -> None:
+    head = entry(dag, section="train_1", ref="", digest="", metrics={})
+    with shown(store, head):
+        for step in (1, 2):
+            show("train/loss", 3.0 - step, step)
+    show("train/loss", 9.0, 3)  # nobody looks any more
+    live = {run["tag"]["stage"]: run for run in runs_of(tracking, dag)}["train_1"]
+    assert (live["info"]["status"], live["metric"]) == ("RUNNING", {"train/loss": 1.0})
+
+    series = [lineage.Point(name="train/loss", value=3.0 - step, step=step) for step in (1, 2, 3)]
+    lineage.record(store, entry(dag, section="train_1", series=series))
+    (run,) = (run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "train_1")
+    assert run["info"]["run_id"] == live["info"]["run_id"] and run["info"]["status"] == "FINISHED"
+    query = f"run_id={run['info']['run_id']}&metric_key=train/loss"
+    with urllib.request.urlopen(
+        f"{tracking}/api/2.0/mlflow/metrics/get-history?{query}", timeout=20
+    ) as answer:
+        points = json.load(answer)["metrics"]
+    assert sorted((point["step"], point["value"]) for point in points) == [(1, 2.0), (2, 1.0), (3, 0.0)]
+
+
+def test_live_points_wait_for_nobody(store: FileStore, dag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setattr("steps.core.live._WAIT", 0.2)
+    with shown(store, entry(dag, section="train_1")):
+        show("train/loss", 1.0, 1)
+    assert not list(store.list("lineage/pending/"))
 
 
 def test_datasets_have_their_s3_source_and_digest(tracking: str, store: FileStore, dag: str) -> None:

@@ -16,8 +16,10 @@ from steps.core.config import config_class
 from steps.core.errors import ConfigError
 from steps.core.needs import Need, Size
 from steps.core.pipeline import PIPELINES, stage
+from steps.core.recipe import find_recipe
 from steps.core.step import load_step
 from steps.deduplicate.config import Config as Deduplicate
+from steps.plan.command import checked_recipe
 from steps.plan.forecast import MARGIN, Forecast, load_rates, need_of, unfit
 from steps.plan.limits import Limits, parse_size
 from tests.steps.deduplicate.test_deduplicate import related_texts
@@ -170,3 +172,16 @@ def test_language_models_count_once_however_many_workers_share_them() -> None:
         more = need_of("score", score, beside, workers, load_rates()).memory
         less = need_of("score", score, without, workers, load_rates()).memory
         assert more - less == pytest.approx(MARGIN * 3 * 10**9)
+
+
+def test_a_plan_refuses_a_training_stage_that_has_too_little_memory_or_a_layout_that_does_not_divide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = find_recipe("demo_training")
+    checked_recipe(text, None, [])
+    with pytest.raises(ConfigError, match=r"heads 4 is not a multiple of layout\.tensor 3"):
+        checked_recipe(text, None, ["train_2.layout={tensor: 3}"])
+    monkeypatch.setenv("TOKENMILL_DEVICE_MEMORY_GIB", "0.5")
+    with pytest.raises(ConfigError, match=r"a rank needs about .* GiB and has 0\.5 GiB") as refused:
+        checked_recipe(text, None, [])
+    assert refused.value.exit_code == 78

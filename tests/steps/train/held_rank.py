@@ -1,4 +1,4 @@
-"""A rank that waits before an optimizer step: ``held_rank.py SPEC.json``.
+"""A rank that waits before an optimizer step: ``python -m …held_rank SPEC.json``.
 
 HELD_RANK_GATE names a file with the number of the steps that shall be done before; the rank says that it waits with a
 file beside it, and goes on when the first one is gone.
@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from steps.train.gang import die_with_parent
 
@@ -19,16 +18,17 @@ die_with_parent()
 from steps.train import rank  # noqa: E402
 
 GATE = Path(os.environ["HELD_RANK_GATE"])
-train_step = rank.train_step
 
 
-def held(trainer: Any, spec: Any, windows: Any, record: Any) -> None:
-    if GATE.exists() and record.step == int(GATE.read_text()):
-        GATE.with_name(f"{GATE.name}.{os.environ['RANK']}").touch()
-        while GATE.exists():
-            time.sleep(0.02)
-    train_step(trainer, spec, windows, record)
+class HeldRank(rank.Rank):
+    def step(self) -> bool:
+        if GATE.exists() and self.record.step == int(GATE.read_text()):
+            self.saver.wait()
+            GATE.with_name(f"{GATE.name}.{os.environ['RANK']}").touch()
+            while GATE.exists():
+                time.sleep(0.02)
+        return super().step()
 
 
-rank.train_step = held
+rank.Rank = HeldRank  # type: ignore[misc]
 rank.main(Path(sys.argv[1]))

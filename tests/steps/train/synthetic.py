@@ -134,6 +134,7 @@ def write_spec(folder: Path, **changes: Any) -> Path:
         "previous_state": None,
         "previous_steps": 0,
         "resume": None,
+        "resumed_layout": None,
         "out": str(out),
         "rendezvous": str(out / "rendezvous"),
     }

@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from steps.core.approval import Approved
+from steps.core.artifact import Artifact
 from steps.core.errors import ConfigError, DataError, VerdictRefused
+from steps.core.step import run_step
+from steps.train.estimate import MEMORY
 from steps.train.gang import STOP
+from steps.train.prepare import check_origin
+from tests.steps.train.nursery import Nursery
 from tests.steps.training import approve_all, make_mix, make_model, make_pack, make_train
 
 pytestmark = pytest.mark.slow
-CONFIG = {"steps": 6, "layout": {"data": 2}, "micro_batch": 1, "checkpoint_every": 2, "evaluate_every": 3}
+SETTINGS: dict[str, Any] = {
+    "steps": 6,
+    "layout": {"data": 2},
+    "micro_batch": 1,
+    "batch_windows": 8,
+    "learning_rate": 2e-3,
+    "final_learning_rate": 1e-4,
+    "checkpoint_every": 2,
+    "evaluate_every": 3,
+}
 
 # A step process of its own, to be killed: what its arguments name, with a stand-in for the verdict, and with ranks
 # that wait before the step that the test names.
 PROGRAM = """
 import sys, json, logging, steps.train.gang, steps.train.step
+from steps.core.approval import Approved
 from steps.core.step import run_step
 logging.basicConfig(level=logging.INFO)
-steps.train.step.verify_training = lambda artifact: None
+steps.train.step.verify_training = lambda tokens: Approved(tokens.input("mix"), {}, {})
 root, inputs, config, held = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
-steps.train.gang.RANK = [sys.executable, held]
+steps.train.gang.RANK = [sys.executable, "-m", held]
 print(run_step("train", config=config, inputs=inputs, root=root).digest)
 """
 
@@ -44,12 +63,25 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return root, mix, model, tokens
 
 
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def forked(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps in this process have their ranks forked; a stand-in for the verdict."""
+    approve_all(monkeypatch)
+    monkeypatch.setattr("steps.train.step.Gang", nursery.gang)
+
+
 class Run:
     """One attempt at the train step in a process of its own, whose ranks wait before optimizer step ``hold``."""
 
     def __init__(self, root: Path, packed: Any, scratch: Path, hold: int | None = None) -> None:
         _, _, model, tokens = packed
-        config = {"batch_windows": 8, "learning_rate": 2e-3, "final_learning_rate": 1e-4} | CONFIG
         inputs = json.dumps({"tokens": tokens.ref, "model": model.ref})
         scratch.mkdir()
         self.root, self.scratch, self.gate = root, scratch, scratch / "gate"
@@ -58,8 +90,8 @@ class Run:
         arguments = [
             f"file://{root}",
             inputs,
-            json.dumps(config),
-            str(Path(__file__).with_name("held_rank.py")),
+            json.dumps(SETTINGS),
+            "tests.steps.train.held_rank",
         ]
         environment = {"TOKENMILL_SCRATCH": scratch, "TOKENMILL_WORKERS": "1", "HELD_RANK_GATE": self.gate}
         self.process = subprocess.Popen(
@@ -70,11 +102,12 @@ class Run:
             text=True,
         )
 
-    def wait_for(self, condition: Any, seconds: float = 240) -> None:
+    def wait_for(self, condition: Any, seconds: float = 900) -> None:
         end = time.monotonic() + seconds
         while not condition():
+            if self.process.poll() is None and time.monotonic() > end:
+                self.process.kill()
             assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < end, "nothing happened"
             time.sleep(0.02)
 
     def held(self) -> bool:
@@ -89,14 +122,8 @@ class Run:
         self.process.send_signal(signal.SIGTERM)
         self.wait_for(lambda: list(self.scratch.glob(f"*/out/{STOP}")))
         self.gate.unlink()
-        _, log = self.process.communicate(timeout=120)
+        _, log = self.process.communicate(timeout=600)
         return log, self.process.returncode
-
-    def finish(self) -> tuple[str, str]:
-        """(content digest, log) of a run that ends well."""
-        out, log = self.process.communicate(timeout=400)
-        assert self.process.returncode == 0, log
-        return out, log
 
 
 def markers(root: Path) -> list[str]:
@@ -118,38 +145,66 @@ def ranks_alive(scratch: Path) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(900)
-def test_a_run_killed_and_twice_asked_to_stop_ends_as_an_undisturbed_one(packed: Any, tmp_path: Path) -> None:
-    digest, _ = Run(tmp_path / "whole", packed, tmp_path / "scratch-whole").finish()
+@pytest.mark.timeout(3000)
+def test_a_run_killed_three_times_and_twice_asked_to_stop_ends_as_an_undisturbed_one(
+    packed: Any, forked: None, tmp_path: Path
+) -> None:
+    root = tmp_path / "whole"
+    inputs = {"tokens": packed[3].ref, "model": packed[2].ref}
+    whole = run_step("train", config=SETTINGS, inputs=inputs, root=f"file://{root}")
     root = tmp_path / "disturbed"
 
-    killed = Run(root, packed, tmp_path / "scratch-killed", hold=3)
-    killed.wait_for(lambda: killed.held() and markers(root))
-    killed.process.send_signal(signal.SIGKILL)
-    killed.process.communicate()
-    end = time.monotonic() + 10
-    while ranks_alive(killed.scratch) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not ranks_alive(killed.scratch), "ranks outlived their step"
-    assert markers(root) == ["checkpoint_00000002"]
+    for step in sorted(random.Random(2026).sample(range(1, 5), 3)):
+        killed = Run(root, packed, tmp_path / f"scratch-{step}", hold=step)
+        newest = f"checkpoint_{step // 2 * 2:08d}"
+        killed.wait_for(lambda: killed.held() and (step < 2 or markers(root).count(newest) == 2))  # noqa: B023
+        killed.process.send_signal(signal.SIGKILL)
+        killed.process.communicate()
+        end = time.monotonic() + 60
+        while ranks_alive(killed.scratch) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not ranks_alive(killed.scratch), "ranks outlived their step"
 
-    # in step 4, before which nothing is saved but step 2
-    log, code = Run(root, packed, tmp_path / "scratch-stopped", hold=3).stop()
-    assert code == 128 + signal.SIGTERM and "going on from the checkpoint of step 2" in log
-    assert markers(root) == ["checkpoint_00000002", "checkpoint_00000004"]
+    # while it makes step 5: the checkpoint is that of step 5, and the oldest one goes
+    log, code = Run(root, packed, tmp_path / "scratch-stopped", hold=4).stop()
+    assert code == 128 + signal.SIGTERM and "going on from the checkpoint of step 4" in log
+    assert markers(root) == [f"checkpoint_{step:08d}" for step in (4, 4, 5, 5)]
 
     # in its last step: what the ranks finish before they see the request is kept
     log, code = Run(root, packed, tmp_path / "scratch-last", hold=5).stop()
-    assert code == 128 + signal.SIGTERM and "going on from the checkpoint of step 4" in log
-    assert markers(root) == ["checkpoint_00000002", "checkpoint_00000004", "final"]
+    assert code == 128 + signal.SIGTERM and "going on from the checkpoint of step 5" in log
+    assert markers(root)[-1] == "final"
 
-    found, log = Run(root, packed, tmp_path / "scratch-again").finish()
-    assert found == digest and "steps on" not in log  # no rank was started
+    found = run_step("train", config=SETTINGS, inputs=inputs, root=f"file://{root}")  # no rank is started
+    assert found.digest == whole.digest
 
 
-@pytest.mark.timeout(600)
+def test_a_stage_goes_on_in_another_layout_where_the_recipe_names_the_earlier_one(
+    packed: Any, forked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approve_all(monkeypatch)
+    root, _, model, tokens = packed
+    started = {"layout": {"data": 2}, "micro_batch": 1, "steps": 3, "checkpoint_every": 2}
+    moved = started | {"layout": {}, "micro_batch": 2, "earlier_layouts": [{"data": 2}]}
+    with pytest.raises(ConfigError, match=r"no checkpoint of this stage in the layout .*\"data\": 2"):
+        make_train(root, tokens, model, **moved)
+    whole = make_train(root, tokens, model, **started)
+    found = make_train(root, tokens, model, **moved)
+    left = {"tensor": 1, "pipeline": 1, "data": 2, "until_step": 2}
+    assert found.facts["earlier_layouts"] == [left] and found.facts["tokens"] == whole.facts["tokens"]
+    assert found.facts["loss"]["last"] == pytest.approx(whole.facts["loss"]["last"], rel=5e-3)
+
+    marker = next(root.glob(f"{whole.artifact.folder}/parts/checkpoint_*-00001.json"))
+    share = json.loads(marker.read_text())["temporary"][0]
+    data = root / whole.artifact.folder / "data" / f"{share['sha256']}.safetensors"
+    data.write_bytes(data.read_bytes()[:-1] + b"\1")
+    with pytest.raises(DataError, match="is corrupt"):
+        make_train(root, tokens, model, **(moved | {"layout": {"tensor": 2}}))
+
+
+@pytest.mark.timeout(1200)
 def test_stages_chain_weights_always_and_moments_by_setting(
-    packed: Any, monkeypatch: pytest.MonkeyPatch
+    packed: Any, forked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     approve_all(monkeypatch)
     root, mix, model, tokens = packed
@@ -188,11 +243,35 @@ def test_what_does_not_belong_together_is_refused(packed: Any, monkeypatch: pyte
         make_train(root, tokens, model, steps=1000)
     with pytest.raises(ConfigError, match="batch_windows 8 is not a multiple"):
         make_train(root, tokens, model, micro_batch=3)
+    with pytest.raises(ConfigError, match=r"zero 2 needs layout\.pipeline 1"):
+        make_train(root, tokens, model, zero=2, layout={"pipeline": 2})
+    with pytest.raises(DataError, match="was made by initialize, not by train"):
+        make_train(root, tokens, model, model)
+    monkeypatch.setenv(MEMORY, "0.1")
+    with pytest.raises(ConfigError, match=r"a rank needs about .* and has 0\.1 GiB") as refused:
+        make_train(root, tokens, model)
+    assert refused.value.exit_code == 78
+
+
+def test_tokens_of_a_shard_that_is_not_the_mix_s_are_refused(
+    packed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, mix, _, tokens = packed
+    known = Approved(mix.artifact, {}, {})
+    check_origin(tokens.artifact, known)
+    entry = tokens.artifact.files("segments")[0]
+    table = tokens.artifact.read_table(entry)
+    foreign = table.set_column(
+        table.schema.get_field_index("shard"), "shard", pa.array(["f" * 64] * len(table))
+    )
+    monkeypatch.setattr(Artifact, "read_table", lambda self, entry, columns=None: foreign)
+    with pytest.raises(DataError, match="shard ffffffffffff, which is not of the approved corpora"):
+        check_origin(tokens.artifact, known)
 
 
 @pytest.mark.timeout(300)
 def test_a_loss_that_is_not_finite_ends_the_run_with_the_step(
-    packed: Any, monkeypatch: pytest.MonkeyPatch
+    packed: Any, forked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     approve_all(monkeypatch)
     root, _, model, tokens = packed
