@@ -41,6 +41,10 @@ STEP_COMMANDS = {
     "takedown": ("steps.publish.takedown", "take documents out of what is published, and keep them out"),
     "language-model": ("steps.language_model.command", "take over a published scorer, such as cc_net's"),
     "corpus": ("steps.publish.command", "import a corpus cleaned elsewhere, or export a published one"),
+    "scaling-law": (
+        "steps.fit_scaling_law.command",
+        "fit a law of mixtures or data quality to measured losses",
+    ),
 }
 
 # what a person would type; shown below the help of each command
@@ -60,6 +64,7 @@ EXAMPLES = {
     "takedown": "tokenmill takedown domain:example.org --reason complaint --dry-run",
     "language-model": "tokenmill language-model import s3://models/lm_sp --language zh --name cc_net",
     "corpus": "tokenmill corpus export publish/51de@… out/",
+    "scaling-law": "tokenmill scaling-law losses.csv --law critical_ratio --config study.yaml",
 }
 
 

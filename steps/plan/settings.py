@@ -9,12 +9,15 @@ from typing import Any
 from steps.core.config import config_class
 from steps.core.pipeline import PIPELINES
 
+STUDIES = ["fit_scaling_law"]  # steps of no pipeline
+
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def settings_page() -> str:
     """The page: one table per step with field, type, default and description."""
     steps = list(dict.fromkeys(stage.step for stages in PIPELINES.values() for stage in stages))
+    steps += STUDIES
     lines = ["# Settings", "", "Every setting of every step, made by `python -m steps.plan.settings`.", ""]
     for step in steps:
         schema = config_class(step).model_json_schema()

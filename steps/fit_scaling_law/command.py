@@ -1,0 +1,72 @@
+"""``tokenmill scaling-law``: fit a law to a CSV file of measured losses."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from steps.core.digest import file_digest
+from steps.core.errors import UsageError
+from steps.core.source import SourceObject, SourceSettings
+from steps.core.step import run_step
+from steps.core.task import result_of
+from steps.fit_scaling_law.config import INPUTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("measurements", type=Path, help="CSV file; docs/mixture_studies.md names its columns")
+    parser.add_argument("--law", required=True, choices=tuple(INPUTS))
+    parser.add_argument("--config", type=Path, help="a YAML file with more settings of fit_scaling_law")
+
+
+def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
+    """Fix the file by sha256, fit, print the law, and say where the artifact and its report lie."""
+    path: Path = arguments.measurements
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    settings = yaml.safe_load(arguments.config.read_text()) if arguments.config else {}
+    item = SourceObject(
+        source="measurements", key=path.name, bytes=path.stat().st_size, sha256=file_digest(path)
+    )
+    locations = {"measurements": path.resolve().parent.as_uri()}
+    source = run_step(
+        "plan",
+        config={
+            "dump": "study",
+            "sources": [SourceSettings(name="measurements", kind="reference").model_dump()],
+            "objects": [item.model_dump()],
+        },
+        inputs={},
+        root=root,
+        locations=locations,
+    )
+    made = run_step(
+        "fit_scaling_law",
+        config={"law": arguments.law, **(settings or {})},
+        inputs={"measurements": source.ref},
+        root=root,
+        locations=locations,
+    )
+    print(summary(made.facts))
+    return result_of(made, "fit_scaling_law").model_dump()
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """A line per parameter and prediction, with its 95 % interval."""
+    lines = []
+    for name, fit in facts["fits"].items():
+        lines.append(f"{name}: {fit['formula']}")
+        lines += [
+            f"  {key} = {value['value']:.6g} ({value['low']:.6g} to {value['high']:.6g})"
+            for key, value in fit["parameters"].items()
+        ]
+        for row in fit["predictions"]:
+            at = ", ".join(f"{key} {value:g}" for key, value in row["at"].items())
+            outside = ", outside of what was measured" if row["extrapolated"] else ""
+            lines.append(f"  at {at}: {row['value']:.6g} ({row['low']:.6g} to {row['high']:.6g}){outside}")
+    return "\n".join(lines)

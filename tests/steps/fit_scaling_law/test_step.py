@@ -1,0 +1,118 @@
+"""From a CSV file of losses to an artifact with laws, by the command that a user types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steps.core.artifact import Artifact
+from steps.core.cli import main
+from steps.core.errors import DataError
+from steps.fit_scaling_law.laws import DATA_CENTRIC, DOMAIN, GENERAL
+from steps.fit_scaling_law.measurements import read_measurements
+from tests.steps.fit_scaling_law.test_fit import TABLE_5, ZIYA2, ziya2_points
+
+HEADER = "ratio,set,tokens,loss\n"
+
+
+def fit(tmp_path: Path, text: str, law: str, settings: str = "draws: 20") -> Artifact:
+    (tmp_path / "losses.csv").write_text(text)
+    (tmp_path / "settings.yaml").write_text(settings)
+    words = ["scaling-law", str(tmp_path / "losses.csv"), "--law", law, "--root", f"file://{tmp_path}/root"]
+    result = tmp_path / "result.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEP_MANIFEST", str(result))
+        assert main([*words, "--config", str(tmp_path / "settings.yaml")]) == 0
+    return Artifact.open(json.loads(result.read_text())["ref"])
+
+
+def ratio_lines(ratios: list[float]) -> str:
+    rows = [HEADER.strip()]
+    for ratio in ratios:
+        rows += [f"{ratio},zh,{t},{2 + 0.5 * ratio**-0.3 + (100 - t) / 100}" for t in (50, 100)]
+        rows += [f"{ratio},en,100,{1.5 + 0.2 * ratio**1.5}"]
+    return "\n".join(rows) + "\n"
+
+
+def test_a_study_of_ratios_gives_a_law_per_set_and_predicts_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = "draws: 20\nheld_out: [0.4]\npredict: [{ratio: 0.33}]"
+    text = ratio_lines([0.1, 0.2, 0.3, 0.4, 0.6, 0.8])
+    made = fit(tmp_path, text, "ratio", settings)
+    zh, en = made.facts["fits"]["zh"], made.facts["fits"]["en"]
+    assert {k: v["value"] for k, v in zh["parameters"].items()} == pytest.approx(
+        {"alpha": 0.5, "s": -0.3, "beta": 2.0}, rel=1e-4
+    )
+    assert zh["held_out"][0]["relative_error"] < 1e-6
+    assert en["predictions"][0]["value"] == pytest.approx(1.5 + 0.2 * 0.33**1.5, abs=1e-6)
+    page = next((tmp_path / "root" / "fit_scaling_law").glob("*/data/*.html")).read_text()
+    assert "left out of the fit" in page and page.count('<svg class="plot"') == 2
+    assert "at ratio 0.33: 1.53791" in capsys.readouterr().out
+    assert fit(tmp_path, text, "ratio", settings).ref == made.ref
+
+
+def test_a_critical_ratio_comes_out_of_runs(tmp_path: Path) -> None:
+    a4, s4, b3 = TABLE_5[0][0]
+    tokens = np.geomspace(5, 300, 30)
+    rows = [HEADER.strip(), "0.1,zh,0,3.0", "0.1,en,0,2.0"]
+    for ratio in (0.10, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.6):
+        turn = ((ratio - b3) / a4) ** (1 / s4)
+        a3 = -0.02 * 0.3 / 0.6 * turn ** (0.3 - 0.6)
+        general = 2 + GENERAL.predict(np.array([0.02, 0.3, a3, 0.6, 0.0]), tokens[:, None])
+        domain = 3 + DOMAIN.predict(np.array([-0.1, 0.2, 0.0]), tokens[:, None])
+        for t, g, d in zip(tokens, general, domain, strict=True):
+            rows += [f"{ratio},zh,{t!r},{d!r}", f"{ratio},en,{t!r},{g!r}"]
+    text = "\n".join(rows).replace("np.float64(", "").replace(")", "") + "\n"
+    settings = "draws: 20\ndomain_set: zh\ngeneral_set: en\nmultiplier: 10000000\npredict: [{tokens: 100}]"
+    facts = fit(tmp_path, text, "critical_ratio", settings).facts
+    predicted = facts["fits"]["critical ratio"]["predictions"][0]
+    assert predicted["value"] == pytest.approx(0.298, abs=0.005) and not predicted["extrapolated"]
+    assert facts["largest_feasible"] == 0.4 and not facts["ratios"][-1]["feasible"]
+
+
+def test_ziya2s_law_comes_out_of_its_own_points(tmp_path: Path) -> None:
+    x = ziya2_points()
+    lines = ["coherence,readability,similarity,tokens,loss"]
+    lines += [
+        ",".join(map(repr, map(float, (*row, y))))
+        for row, y in zip(x, DATA_CENTRIC.predict(ZIYA2, x), strict=True)
+    ]
+    facts = fit(tmp_path, "\n".join(lines), "data_centric").facts
+    found = {name: value["value"] for name, value in facts["fits"]["loss"]["parameters"].items()}
+    assert found == pytest.approx(dict(zip(DATA_CENTRIC.parameters, ZIYA2, strict=True)), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "law", "settings", "message"),
+    [
+        ("ratio,set,loss\n", "ratio", "", "no column tokens"),
+        (HEADER + "0.1,zh,x,nan\n", "ratio", "", "line 2: tokens 'x' is not a number"),
+        (HEADER + "0.1,zh,x,nan\n", "ratio", "", "line 2: loss 'nan' is not a number"),
+        (HEADER + "0.1,zh,5,2\n0.2,zh,6,2\n", "ratio", "", "line 2: ratio 0.1 of zh ends at 5 tokens"),
+        (HEADER + "0.1,domain,5,2\n", "critical_ratio", "", "no line with tokens 0 for domain, general"),
+        (
+            ratio_lines([0.1, 0.2, 0.3, 0.4]),
+            "ratio",
+            "predict: [{ratio: 0.9}]",
+            "ratio 0.9 is outside of the measured",
+        ),
+        (HEADER, "ratio", "predict: [{tokens: 9}]", "the inputs of ratio are ratio"),
+    ],
+)
+def test_what_cannot_be_fitted_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, law: str, settings: str, message: str
+) -> None:
+    (tmp_path / "losses.csv").write_text(text)
+    (tmp_path / "settings.yaml").write_text(settings)
+    words = ["scaling-law", str(tmp_path / "losses.csv"), "--law", law, "--root", f"file://{tmp_path}/root"]
+    assert main([*words, "--config", str(tmp_path / "settings.yaml")]) in (65, 78)
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text_is_refused() -> None:
+    with pytest.raises(DataError, match="no CSV file in UTF-8"):
+        read_measurements(b"\xff\xfe\x00", "x.csv", "ratio")
