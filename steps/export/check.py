@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -44,28 +45,46 @@ def compare_logits(folder: Path, probe: Path) -> tuple[float, int]:
     return worst / deviation, positions
 
 
+class OwnTokenizer:
+    """The tokenizer that encoded the training text: SentencePiece's file where there is one, else tokenizer.json."""
+
+    encode: Callable[[str], list[int]]
+    decode: Callable[[list[int]], str]
+    size: int
+
+    def __init__(self, folder: Path) -> None:
+        self.name = "tokenizer.model"
+        if (folder / self.name).exists():
+            import sentencepiece
+
+            pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / self.name))
+            self.encode, self.decode, self.size = pieces.encode, pieces.decode, pieces.get_piece_size()
+            return
+        from tokenizers import Tokenizer
+
+        self.name = "tokenizer.json"
+        fast = Tokenizer.from_file(str(folder / self.name))
+        self.encode = lambda text: fast.encode(text, add_special_tokens=False).ids
+        self.decode, self.size = fast.decode, fast.get_vocab_size()
+
+
 def check_tokenizer(folder: Path, texts: list[str]) -> None:
-    """Raise DataError unless the fast tokenizer in ``folder`` encodes ``texts`` as its SentencePiece model does."""
-    import sentencepiece
+    """Raise DataError unless transformers encodes ``texts`` as the tokenizer does that encoded the training text."""
     from transformers import AutoTokenizer
 
-    slow = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    fast = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    own, loaded = OwnTokenizer(folder), AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for text in texts:
-        if fast(text, add_special_tokens=False).input_ids != slow.encode(text):
-            raise DataError(f"tokenizer.json and tokenizer.model disagree on {text[:40]!r}: initialize again")
+        if loaded(text, add_special_tokens=False).input_ids != own.encode(text):
+            raise DataError(f"transformers and {own.name} disagree on {text[:40]!r}: initialize again")
 
 
 def probe_texts(folder: Path, probe: Path) -> list[str]:
     """The probe's documents as text."""
-    import sentencepiece
-
-    slow = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    texts = []
+    own, texts = OwnTokenizer(folder), []
     with safe_open(probe, framework="pt") as file:
         for name in sorted(file.keys()):
             if name.endswith(".ids"):
                 # rows beyond the tokenizer are padding of the vocabulary and stand for no text
-                ids = [i for i in file.get_tensor(name).tolist() if i < slow.get_piece_size()]
-                texts.append(slow.decode(ids))
+                ids = [i for i in file.get_tensor(name).tolist() if i < own.size]
+                texts.append(own.decode(ids))
     return texts

@@ -15,8 +15,6 @@ from steps.export.config import Config
 from steps.export.data import Amount, count_tokens, licence_tasks, licences
 from steps.export.report import report
 
-TOKENIZER = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
-
 
 def run(ctx: StepContext) -> None:
     """Verify what the model was trained on, write the folder, and commit it only if it is the trained model."""
@@ -79,8 +77,8 @@ def write_folder(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     folder.mkdir()
     sources = [train.fetch(entry, fetched) for entry in train.files("weights")]
     weights = write_shards(sources, folder, part.config.max_shard_bytes)
-    for name in TOKENIZER:
-        (folder / name).write_bytes(model.read_bytes(model.file(name)))
+    for entry in model.files("tokenizer"):
+        (folder / entry.key).write_bytes(model.read_bytes(entry))
     described = json.loads(train.read_bytes(train.file("config.json"))) | {"dtype": train.config["precision"]}
     described.pop("torch_dtype", None)  # the older name of dtype
     (folder / "config.json").write_text(json.dumps(described, indent=1, sort_keys=True))

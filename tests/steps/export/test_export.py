@@ -12,14 +12,17 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 
 import steps.export.step
 from steps.core.approval import Approved
 from steps.core.config import Runtime
 from steps.core.step import Outcome, run_step
 from steps.export.card import plain
-from steps.export.check import compare_logits
+from steps.export.check import check_tokenizer, compare_logits, probe_texts
 from steps.export.weights import plan_shards
+from steps.initialize.vocabulary import FAST, Base, extend
+from tests.steps.initialize.test_fast import byte_level, unknown
 from tests.steps.training import MIX, approve_all, make_mix, make_model, make_pack, make_train
 
 VERDICT = SimpleNamespace(
@@ -151,3 +154,20 @@ def test_shards_and_their_index_load(chain: Any, tmp_path: Path) -> None:
 def test_shards_keep_within_their_size() -> None:
     shards = plan_shards({"a": 5, "b": 6, "c": 30, "d": 1, "e": 9}, 10)
     assert shards == [["a"], ["b"], ["c"], ["d", "e"]]
+
+
+def test_a_tokenizer_without_sentencepiece_is_checked_by_its_only_file(tmp_path: Path) -> None:
+    """As of a LLaMA 3 base: transformers must encode as pack did, from tokenizer.json."""
+    base = Base.of(FAST, byte_level())
+    config = {"max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 1}
+    for name, data in extend(base, unknown(byte_level()), config).files.items():
+        (tmp_path / name).write_bytes(data)
+    texts = ["the river 河水", "葡萄 and 𠀀", "</s>"]
+    check_tokenizer(tmp_path, texts)
+    ids = torch.tensor([*fast_ids(tmp_path, texts[0]), 10**6])  # a row of padding stands for no text
+    save_file({"0.ids": ids}, tmp_path / "probe.safetensors")
+    assert probe_texts(tmp_path, tmp_path / "probe.safetensors") == [texts[0]]
+
+
+def fast_ids(folder: Path, text: str) -> list[int]:
+    return list(Tokenizer.from_file(str(folder / FAST)).encode(text, add_special_tokens=False).ids)
