@@ -27,8 +27,8 @@ def run(ctx: StepContext) -> None:
     """Verify what is trained on, train (from the last checkpoint, where there is one), and keep what came out."""
     config: Config = ctx.config
     tokens, model, previous = ctx.inputs["tokens"], ctx.inputs["model"], ctx.inputs.get("previous")
-    check_chain(tokens, model, previous, config.stage)
     check_origin(tokens, verify_training(tokens))
+    check_chain(tokens, model, previous, config.stage)
     out = ctx.scratch / "out"
     if read_marker(ctx.store, ctx.folder, FINAL, 0, {}) is None:
         train(ctx, out)
