@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.benchmark.config import Benchmark, Config
-from steps.core.child import clean_environment, hide_environment
+from steps.core.child import clean_environment, end, hide_environment
 from steps.core.errors import DataError, ServiceError
 
 # nothing is looked up on the network: data sets lie in the benchmark sources, the model in its folder
@@ -67,11 +67,7 @@ class HarnessChild:
     def close(self) -> None:
         """End the child."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            end(self._process)
             self._process = None
 
     def _start(self) -> subprocess.Popen[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
+from contextlib import suppress
+from typing import Any
 
 # what a parser needs of the environment; everything else, keys above all, stays outside
 PASSED_ON = (
@@ -51,3 +54,10 @@ def die_with(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end(child: subprocess.Popen[Any]) -> None:
+    """Kill the child, wait for its end and close its pipes; what it had not read yet is lost."""
+    child.kill()
+    with suppress(BrokenPipeError), child:
+        pass

@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from steps.core.child import clean_environment, hide_environment
+from steps.core.child import clean_environment, end, hide_environment
 from steps.core.errors import DataError, ServiceError
 from steps.ingest.config import Config
 from steps.ingest.protocol import CELL, FRAME, LOADING, OUT_OF_MEMORY, OUTCOMES, WORKING, Request
@@ -90,11 +90,7 @@ class Reader:
     def close(self) -> None:
         """End the child."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            end(self._process)
             self._cell.close()
             self._process = None
 
