@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from steps.core.config import StepConfig
+from steps.core.config import CodeLimits, StepConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
@@ -25,19 +25,6 @@ class Benchmark(BaseModel):
         None, ge=0, description="Worked examples before each item; empty: the task's own."
     )
     limit: int | None = Field(None, ge=1, description="Items per task, the first ones; empty: all.")
-
-
-class CodeLimits(BaseModel):
-    """What a program that a model wrote may use."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seconds: float = Field(
-        3.0, gt=0, le=600, description="CPU time of a program (openai/human-eval, evaluation.py: 3 s)."
-    )
-    memory_bytes: int = Field(
-        1 << 30, ge=64 << 20, description="Address space of a program and its interpreter (own choice)."
-    )
 
 
 class Champion(BaseModel):

@@ -26,9 +26,9 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from steps.benchmark.config import CodeLimits
-from steps.benchmark.sandbox import run_all
+from steps.core.config import CodeLimits
 from steps.core.errors import StepError
+from steps.core.sandbox import run_all
 
 TASKS = "tasks"  # folder of own task files
 KEPT = ("results", "groups", "group_subtasks", "versions", "n-shot", "n-samples", "higher_is_better")

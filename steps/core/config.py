@@ -52,6 +52,19 @@ class CorpusConfig(StepConfig):
     )
 
 
+class CodeLimits(BaseModel):
+    """What a program or a calculation that a model wrote may use."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: float = Field(
+        3.0, gt=0, le=600, description="CPU time of a program (openai/human-eval, evaluation.py: 3 s)."
+    )
+    memory_bytes: int = Field(
+        1 << 30, ge=64 << 20, description="Address space of a program and its interpreter (own choice)."
+    )
+
+
 class Runtime(BaseModel):
     """How a step runs; nothing here changes what it writes."""
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from steps.benchmark.config import CodeLimits
+from steps.core.config import CodeLimits
 from steps.core.errors import ConfigError
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
@@ -64,16 +64,16 @@ class _Comparison(ctypes.Structure):
 def require() -> None:
     """Raise ConfigError, with what is missing, where foreign code cannot be held on this machine."""
     try:
-        _filter()
+        seccomp_filter()
     except (OSError, AttributeError) as error:
         raise ConfigError(
             f"generated code cannot be run here: libseccomp does not work ({error}); install libseccomp2, or take "
-            "the benchmarks that run code out of the recipe"
+            "what runs code (benchmarks, answer checks) out of the recipe"
         ) from None
     if _landlock_version() < 1:
         raise ConfigError(
-            "generated code cannot be run here: the kernel has no Landlock (Linux 5.13 or later, enabled); take the "
-            "benchmarks that run code out of the recipe"
+            "generated code cannot be run here: the kernel has no Landlock (Linux 5.13 or later, enabled); take what "
+            "runs code (benchmarks, answer checks) out of the recipe"
         )
 
 
@@ -94,7 +94,7 @@ def run(program: str, limits: CodeLimits) -> str:
     answers, theirs = os.pipe()
     reads = sorted({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *_system_libraries()})
     with tempfile.TemporaryFile() as rules:
-        rules.write(_filter())
+        rules.write(seccomp_filter())
         rules.seek(0)
         try:
             process = subprocess.Popen(
@@ -191,8 +191,8 @@ def _landlock_version() -> int:
 
 
 @functools.cache
-def _filter() -> bytes:
-    """The seccomp filter as BPF, compiled by libseccomp. Raises OSError where there is none."""
+def seccomp_filter() -> bytes:
+    """The filter of `ALLOWED` calls as BPF, compiled by libseccomp. Raises OSError where there is none."""
     library = ctypes.CDLL(ctypes.util.find_library("seccomp") or "libseccomp.so.2")
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_rule_add_array.argtypes = (

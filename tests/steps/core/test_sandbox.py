@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from steps.benchmark.config import CodeLimits
-from steps.benchmark.sandbox import require, run, run_all
+from steps.core.config import CodeLimits
 from steps.core.errors import ConfigError
+from steps.core.sandbox import require, run, run_all
 
 LIMITS = CodeLimits(seconds=1)
 
@@ -138,6 +138,6 @@ def test_a_program_connects_to_nothing(listener: tuple[int, list[bool]]) -> None
 
 
 def test_where_code_cannot_be_held_none_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("steps.benchmark.sandbox._landlock_version", lambda: -1)
+    monkeypatch.setattr("steps.core.sandbox._landlock_version", lambda: -1)
     with pytest.raises(ConfigError, match="no Landlock"):
         run_all(["x = 1"], LIMITS)
