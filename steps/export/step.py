@@ -22,6 +22,11 @@ def run(ctx: StepContext) -> None:
     train, model = ctx.inputs["train"], ctx.inputs["model"]
     if train.input("model").digest != model.digest:
         raise DataError(f"{train.reference.uri} was trained from another model than {model.reference.uri}")
+    if stopped := train.facts.get("stopped_early"):
+        raise DataError(
+            f"{train.reference.uri} was stopped early at step {stopped['step']} (stop_above): "
+            "it is no finished model"
+        )
     approved = verify_training(train)
     found = ctx.part("folder", write_folder).result
     chain = training_chain(train)

@@ -65,13 +65,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines over one pair of axes, each named at its end; ``marks`` are level lines. ``unit``: of the x axis."""
+    """Lines over one pair of axes, each named at its end; ``marks`` are level lines, ``moments`` upright ones at an x.
+
+    ``unit``: of the x axis.
+    """
 
     title: str
     lines: Sequence[Line]
     marks: Sequence[Mark] = ()
     unit: str = ""
     note: str = ""
+    moments: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ WIDTH, WIDE, HEAD, PANEL, AXIS, LABELS, GRAPH = (
     150,
 )  # user units; one is about a pixel
 BINS = 56
+DOTS = 40  # points of a line that get a dot; more of them would hide it
 _LABEL_ROWS = 3
 _LETTER = 5.6  # width of a letter of 10 units, about
 _OUTLIERS = 0.001  # of the values on each side; they lie in the end bins
@@ -127,7 +128,16 @@ def _panel(panel: Panel, edges: np.ndarray, top: float, rows: Sequence[int], axi
     parts.append(_stack(panel.values, edges, top, axis.width))
     base = '<line class="base" x1="0" y1="{0:.1f}" x2="{1}" y2="{0:.1f}"/>'
     parts.append(Markup(base).format(bottom, axis.width))
-    for mark, row in zip(panel.marks, rows, strict=True):
+    parts += _upright(panel.marks, rows, top, bottom, axis)
+    return Markup("").join(parts)
+
+
+def _upright(
+    marks: Sequence[Mark], rows: Sequence[int], top: float, bottom: float, axis: Axis
+) -> list[Markup]:
+    """A line from ``bottom`` to above ``top`` for each mark, with its label in its row there."""
+    parts = []
+    for mark, row in zip(marks, rows, strict=True):
         x, y, text = axis.place(mark.at), top - LABELS * row - 3, _mark_text(mark)
         left, anchor = _label_place(x, text, axis)
         line = (
@@ -135,7 +145,7 @@ def _panel(panel: Panel, edges: np.ndarray, top: float, rows: Sequence[int], axi
             '<text class="label" x="{3:.1f}" y="{4:.1f}" text-anchor="{5}">{6}</text>'
         )
         parts.append(Markup(line).format(x, y - 8, bottom, left, y, anchor, text))
-    return Markup("").join(parts)
+    return parts
 
 
 def _stack(values: Mapping[Tone, Distribution], edges: np.ndarray, top: float, width: int) -> Markup:
@@ -203,11 +213,15 @@ def _axis(axis: Axis, top: float, unit: str) -> Markup:
 
 
 def lines(plot: Lines, wide: bool = False) -> Markup:
-    """One SVG: lines with dots and intervals over two linear axes, names beside the last points."""
+    """One SVG: lines with intervals over two linear axes, dots where they are few, names beside the last points."""
     points = [point for line in plot.lines for point in line.points]
     ends = [v for p in points for v in (p.y, p.low, p.high) if v is not None] + [m.at for m in plot.marks]
     left, right = 34, 90  # for the labels of the y axis, and for the lines' names
-    across = Axis(*_span([p.x for p in points]), False, (WIDE if wide else WIDTH) - left - right)
+    across = Axis(
+        *_span([p.x for p in points] + [m.at for m in plot.moments]),
+        False,
+        (WIDE if wide else WIDTH) - left - right,
+    )
     up = Axis(*_span(ends), False, GRAPH)
     parts: list[Markup] = []
     for value in up.ticks():
@@ -224,9 +238,13 @@ def lines(plot: Lines, wide: bool = False) -> Markup:
             Markup(label).format(across.width + 6, y + 3, plain(mark.label, 18)),
         ]
     parts += [part for line in plot.lines for part in _line(line, across, up)]
+    rows = _label_rows(plot.moments, across)
+    parts += _upright(plot.moments, rows, 0, GRAPH, across)
     parts.append(_axis(across, GRAPH, plot.unit))
-    return Markup('<svg class="plot" viewBox="{} -8 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        -left, across.width + left + right, GRAPH + AXIS + 20, plain(plot.title), Markup("").join(parts)
+    head = 8 + LABELS * (max(rows, default=-1) + 1)
+    size = (across.width + left + right, head + GRAPH + AXIS + 12)
+    return Markup('<svg class="plot" viewBox="{} {} {} {}" role="img" aria-label="{}">{}</svg>').format(
+        -left, -head, *size, plain(plot.title), Markup("").join(parts)
     )
 
 
@@ -249,7 +267,10 @@ def _line(line: Line, across: Axis, up: Axis) -> list[Markup]:
             ends = (GRAPH - up.place(point.low), GRAPH - up.place(point.high))
             stroke = '<line class="line {0}" x1="{1:.1f}" y1="{2:.1f}" x2="{1:.1f}" y2="{3:.1f}"/>'
             parts.append(Markup(stroke).format(line.tone, x, *ends))
-        parts.append(Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(line.tone, x, y))
+        if len(places) <= DOTS:
+            parts.append(
+                Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(line.tone, x, y)
+            )
     x, y, _ = places[-1]
     name = '<text class="label" x="{:.1f}" y="{:.1f}">{}</text>'
     return [*parts, Markup(name).format(x + 6, y + 3, plain(line.name, 18))]

@@ -53,6 +53,42 @@ class Stability(BaseModel):
     )
 
 
+class LossBound(BaseModel):
+    """The highest loss of one held-out set that goes on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    set: str = Field(description="The held-out set: a language, or a task.")
+    loss: float | None = Field(None, description="The highest loss, in nats per token.")
+    rise: float | None = Field(
+        None,
+        description="The same above the loss before the first step (CMR §3.1 allows general text 0.05).",
+    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> LossBound:
+        if (self.loss is None) == (self.rise is None):
+            raise ValueError("give loss or rise, and not both")
+        return self
+
+    def above(self, before: float) -> float:
+        """The bound for a set that had the loss ``before`` at the start."""
+        return float(self.loss if self.rise is None else before + self.rise)  # type: ignore[arg-type]
+
+
+class StopAbove(BaseModel):
+    """Held-out losses that together are too high for the run to be worth its end, as of a hopeless cell of a search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at_tokens: int = Field(
+        ge=0, description="Target tokens of the stage from which its losses are judged; none is before."
+    )
+    bounds: tuple[LossBound, ...] = Field(
+        min_length=1, description="The stage ends when all of these are broken at one time."
+    )
+
+
 class Config(StepConfig):
     """One training stage; defaults are Ziya2 §5 where the paper reports a value."""
 
@@ -97,9 +133,23 @@ class Config(StepConfig):
         1e-4, gt=0, description="Peak learning rate (not reported by Ziya2; own choice, to be searched)."
     )
     final_learning_rate: float = Field(
-        1e-5, ge=0, description="Learning rate at the end of the cosine (Ziya2 §5)."
+        1e-5,
+        ge=0,
+        description="Learning rate of the last step (Ziya2 §5; Llama-3-SynE's code: a tenth of the peak).",
+    )
+    schedule: Literal["cosine", "wsd"] = Field(
+        "cosine",
+        description="After the warm-up: a cosine to the end (Ziya2 §5), or the same rate until an exponential decay at "
+        "the end (warm-up, stable, decay: MiniCPM §4, Llama-3-SynE).",
     )
     warmup_ratio: float = Field(0.01, ge=0, lt=1, description="Share of steps that warm up (Ziya2 §5: 1 %).")
+    decay_ratio: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of steps that decay at the end of wsd (MiniCPM §4: a tenth of the tokens suffices; "
+        "Llama-3-SynE and the runs of the CMR law do not decay: 0).",
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1 (Ziya2 §5).")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (Ziya2 §5).")
     epsilon: float = Field(1e-8, gt=0, description="AdamW epsilon (torch's default; not reported by Ziya2).")
@@ -124,6 +174,11 @@ class Config(StepConfig):
     evaluate_every: int = Field(
         100, ge=1, description="Steps between held-out losses; also before and after."
     )
+    stop_above: tuple[StopAbove, ...] = Field(
+        (),
+        description="Held-out losses that end the stage early, with what it has reached by then; any of these is "
+        "enough (own choice: none).",
+    )
     probe_windows: int = Field(
         2, ge=1, le=16, description="Held-out windows whose logits are kept for the export to reproduce."
     )
@@ -139,7 +194,13 @@ class Config(StepConfig):
                 f"batch_windows {self.batch_windows} is not a multiple of micro_batch × layout.data = {unit}"
             )
         if self.final_learning_rate > self.learning_rate:
-            raise ValueError("final_learning_rate is above learning_rate: the cosine would rise")
+            raise ValueError("final_learning_rate is above learning_rate: the rate would rise")
+        if self.schedule == "wsd" and self.decay_ratio > 0 and self.final_learning_rate == 0:
+            raise ValueError(
+                "final_learning_rate 0 cannot be reached by wsd's exponential decay: give it a value"
+            )
+        if self.schedule == "wsd" and self.warmup_ratio + self.decay_ratio > 1:
+            raise ValueError("warmup_ratio and decay_ratio are together more than the stage")
         if self.zero > 1 and self.layout.pipeline > 1:
             raise ValueError(f"zero {self.zero} needs layout.pipeline 1: pipeline ranks know ZeRO-1 only")
         return self

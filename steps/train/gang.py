@@ -15,7 +15,7 @@ from pathlib import Path
 
 from steps.train.estimate import has_gpu
 
-STOP, PROGRESS = "STOP", "progress.jsonl"
+OUT, STOP, PROGRESS = "out", "STOP", "progress.jsonl"  # the folder of what ranks leave, and files in it
 STOPPED, DIVERGED = 90, 91
 RANK = [sys.executable, "-m", "steps.train.rank"]
 _PR_SET_PDEATHSIG = 1

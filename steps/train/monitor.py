@@ -49,6 +49,14 @@ class Monitor:
             elif line["kind"] == "heldout":
                 self.log.info("train: step %(step)d, held-out loss of %(set)s %(loss).4f", line)
                 show(f"eval/loss_{line['set']}", line["loss"], line["step"])
+            elif line["kind"] == "stopped_early":
+                broken = ", ".join(
+                    f"{b['set']} {b['loss']:.4f} above {b['bound']:.4f}" for b in line["bounds"]
+                )
+                self.log.warning(
+                    "train: step %d ends the stage (stop_above): after %d tokens the held-out loss of %s",
+                    line["step"], line["tokens"], broken,
+                )  # fmt: skip
             else:
                 self._event(line)
         due = time.monotonic() - self.last >= self.ctx.runtime.progress_seconds

@@ -76,6 +76,11 @@ def check_chain(tokens: Artifact, model: Artifact, previous: Artifact | None, st
         raise DataError(f"{previous.reference.uri} was trained from another model than {model.reference.uri}")
     if previous.input("tokens").input("mix").digest != tokens.input("mix").digest:
         raise DataError(f"{previous.reference.uri} was trained on another mix than {tokens.reference.uri}")
+    if stopped := previous.facts.get("stopped_early"):
+        raise DataError(
+            f"{previous.reference.uri} was stopped early at step {stopped['step']} (stop_above): "
+            "nothing goes on from it"
+        )
     if previous.facts["stage"] >= stage:
         raise DataError(
             f"{previous.reference.uri} is stage {previous.facts['stage']}: stage {stage} cannot follow it"
@@ -124,6 +129,7 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     check_memory(needed, config)
     folder = ctx.scratch / "inputs"
     sets = fetch_windows(tokens, folder / "tokens")
+    _check_sets(config, [name.removeprefix(HELD_OUT) for name in sets if name != TRAIN])
     weights = fetch_named(model, "weights", folder / "model")
     previous = ctx.inputs.get("previous")
     state = fetch_named(previous, "state", folder / "previous") if previous else None
@@ -154,6 +160,15 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     path = ctx.scratch / "spec.json"
     path.write_text(json.dumps(spec))
     return path, steps
+
+
+def _check_sets(config: Config, heldout: list[str]) -> None:
+    """Raise ConfigError unless every set that may stop the stage is held out."""
+    named = {bound.set for limit in config.stop_above for bound in limit.bounds}
+    if unknown := sorted(named - set(heldout)):
+        raise ConfigError(
+            f"train.stop_above: nothing is held out as {', '.join(unknown)}; the sets are {', '.join(sorted(heldout))}"
+        )
 
 
 def fetch_windows(tokens: Artifact, folder: Path) -> dict[str, list[tuple[str, str, str]]]:

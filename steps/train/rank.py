@@ -27,7 +27,7 @@ from steps.train.engine import Trainer, build, leave, start_ranks  # noqa: E402
 from steps.train.outputs import write_model, write_probe  # noqa: E402
 from steps.train.schedule import learning_rate  # noqa: E402
 from steps.train.spec import Spec  # noqa: E402
-from steps.train.stability import action, judge  # noqa: E402
+from steps.train.stability import action, hopeless, judge  # noqa: E402
 from steps.train.state import MASTER, Record, Saver, load_state, set_masters, state_files  # noqa: E402
 from steps.train.weights import TensorFiles  # noqa: E402
 from steps.train.windows import EMPTY, Batch, TokenFile, Windows, batch_windows, micro_batches  # noqa: E402
@@ -52,7 +52,7 @@ class Rank:
         return Windows(files, self.spec.sequence_length)
 
     def run(self) -> int:
-        """Train from where the spec says to the last step, or to the first one after a request to stop."""
+        """Train from where the spec says to the last step, to a hopeless loss, or to a request to stop."""
         spec, record = self.spec, self.record
         if record.step == 0:
             self.measure()
@@ -62,6 +62,7 @@ class Rank:
             last = record.step == spec.steps
             if last or record.step % self.config.evaluate_every == 0:
                 self.measure()
+                last = last or self.is_hopeless()
             stop = self.compare() and not last
             if stop or (not last and record.step % self.config.checkpoint_every == 0):
                 self.saved = checkpoint_folder(spec.out, record.step)
@@ -69,6 +70,8 @@ class Rank:
             if stop:
                 self.saver.wait()
                 return STOPPED
+            if last:
+                break
         self.finish()
         return 0
 
@@ -88,13 +91,7 @@ class Rank:
     def step(self) -> bool:
         """Consume one batch: take its optimizer step, or pass it over; False ends the run."""
         config, record = self.config, self.record
-        rate = learning_rate(
-            record.step,
-            self.spec.steps,
-            config.learning_rate,
-            config.final_learning_rate,
-            config.warmup_ratio,
-        )
+        rate = learning_rate(config, record.step, self.spec.steps)
         self.trainer.set_learning_rate(rate)
         past = [(entry["loss"], entry["gradient_norm"]) for entry in record.train[-config.stability.window :]]
         verdict = lambda loss, norm: judge(loss, norm, past, config.stability)  # noqa: E731
@@ -152,12 +149,21 @@ class Rank:
             loss = self.trainer.evaluate(batches, count)
             entry = {
                 "step": self.record.step,
+                "tokens": self.record.tokens,
                 "set": name,
                 "loss": loss,
-                "tokens": int(windows.targets.sum()),
+                "set_tokens": int(windows.targets.sum()),
             }
             self.record.heldout.append(entry)
             self.report({"kind": "heldout", **entry})
+
+    def is_hopeless(self) -> bool:
+        """Whether a held-out loss just measured ends the stage (`stop_above`); it is recorded then."""
+        found = hopeless(self.record.heldout, self.config.stop_above)
+        if found is not None:
+            self.record.stopped_early = found
+            self.report({"kind": "stopped_early", **found})
+        return found is not None
 
     def compare(self) -> bool:
         """Tell all ranks this one's times and whether it was asked to stop; report the step; True if one was."""

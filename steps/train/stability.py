@@ -1,4 +1,4 @@
-"""Which optimizer steps cannot be right.
+"""Which optimizer steps cannot be right, and which runs are not worth their end.
 
 A loss or gradient norm is a spike if it lies more than a number of standard deviations above the mean of those before
 it, once half a window of them is known (OLMo-core, optim/skip_step_optimizer.py). Every rank judges the same two
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from steps.train.config import Stability
+from steps.train.config import Stability, StopAbove
 
 NOT_FINITE, SPIKE = "not_finite", "spike"
 GO_ON = "ignore"
@@ -35,3 +36,19 @@ def action(found: str, passed_over: int, settings: Stability) -> str:
     if passed_over >= settings.most:
         return "stop"
     return settings.not_finite if found == NOT_FINITE else settings.spike
+
+
+def hopeless(heldout: Sequence[Mapping[str, Any]], limits: Sequence[StopAbove]) -> dict[str, Any] | None:
+    """The first of ``limits`` whose bounds are all broken by the newest measurement in ``heldout``; None if none is.
+
+    A loss that is not a number is above every bound. What was measured before the first step is only compared with.
+    """
+    before = {entry["set"]: entry["loss"] for entry in heldout if entry["step"] == 0}
+    newest = {entry["set"]: entry for entry in heldout if entry["step"] == heldout[-1]["step"]}
+    for limit in limits:
+        entries = [(newest[bound.set], bound.above(before[bound.set])) for bound in limit.bounds]
+        step, tokens = (entries[0][0][name] for name in ("step", "tokens"))
+        if tokens >= limit.at_tokens and not any(entry["loss"] <= bound for entry, bound in entries):
+            broken = [{"set": e["set"], "loss": e["loss"], "bound": bound} for e, bound in entries]
+            return {"step": step, "tokens": tokens, "at_tokens": limit.at_tokens, "bounds": broken}
+    return None

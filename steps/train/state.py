@@ -42,10 +42,13 @@ class Record:
     """Target tokens of the steps taken."""
     train: list[dict[str, float]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
+    """Losses of held-out sets, each with the target tokens trained on before, and those of the set."""
     events: list[dict[str, Any]] = field(default_factory=list)
     """Steps that were passed over, and why."""
     layouts: list[dict[str, int]] = field(default_factory=list)
     """Earlier layouts, each with the step at which it was left."""
+    stopped_early: dict[str, Any] | None = None
+    """The held-out loss that ended the stage before its last step."""
 
     def json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

@@ -14,9 +14,10 @@ from steps.core.parts import PartWriter, read_marker
 from steps.core.step import Input, Step, StepContext, Terminated
 from steps.train.checkpoints import Checkpoints
 from steps.train.config import Config
-from steps.train.gang import DIVERGED, PROGRESS, STOP, Gang
+from steps.train.gang import DIVERGED, OUT, PROGRESS, STOP, Gang
 from steps.train.monitor import Monitor
 from steps.train.prepare import check_chain, check_origin, forecast, write_spec
+from steps.train.report import report
 
 GRACE_SECONDS = 25.0  # to finish an optimizer step and save, below the 30 s of most schedulers
 FINAL = "final"
@@ -29,7 +30,7 @@ def run(ctx: StepContext) -> None:
     tokens, model, previous = ctx.inputs["tokens"], ctx.inputs["model"], ctx.inputs.get("previous")
     check_origin(tokens, verify_training(tokens))
     check_chain(tokens, model, previous, config.stage)
-    out = ctx.scratch / "out"
+    out = ctx.scratch / OUT
     if read_marker(ctx.store, ctx.folder, FINAL, 0, {}) is None:
         train(ctx, out)
     record = ctx.part(FINAL, partial(upload_final, out / "final")).result
@@ -112,16 +113,18 @@ def summary(config: Config, record: dict[str, Any]) -> dict[str, Any]:
         "heldout_loss": heldout,
         "passed_over": record["events"],
     }
-    return found | ({"earlier_layouts": record["layouts"]} if record["layouts"] else {})
+    found |= {"earlier_layouts": record["layouts"]} if record["layouts"] else {}
+    return found | ({"stopped_early": record["stopped_early"]} if record["stopped_early"] else {})
 
 
 STEP = Step(
     name="train",
-    version=2,
+    version=3,  # 3: held-out losses with the tokens trained on
     config=Config,
     run=run,
     inputs=(Input("tokens"), Input("model"), Input("previous", optional=True)),
     libraries=("torch", "deepspeed", "megatron-core", "safetensors"),
     determinism="per-layout",
+    report=report,
     forecast=forecast,
 )

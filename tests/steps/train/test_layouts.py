@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from steps.export.check import compare_logits
 from steps.export.weights import write_shards
+from steps.train.config import Config
 from steps.train.schedule import learning_rate
 from steps.train.windows import EMPTY, TokenFile, Windows, batch_windows
 from tests.steps.train.nursery import Nursery
@@ -144,9 +145,7 @@ def test_losses_are_those_of_a_plain_loop_around_transformers(single: SimpleName
         loss.backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(
-                step, STEPS, config["learning_rate"], config["final_learning_rate"], 0.01
-            )
+            group["lr"] = learning_rate(Config.model_validate(config), step, STEPS)
         optimizer.step()
         losses.append(float(loss.detach()))
     np.testing.assert_allclose(single.losses, losses, rtol=2e-5)

@@ -1,4 +1,4 @@
-"""Which steps are passed over, and what a stage will need."""
+"""Which steps are passed over, which runs end early, and what a stage will need."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from steps.core.errors import ConfigError
 from steps.train.architecture import Architecture
-from steps.train.config import Config, Stability
+from steps.train.config import Config, Stability, StopAbove
 from steps.train.estimate import GIB, MEMORY, check_memory, estimate
-from steps.train.stability import NOT_FINITE, SPIKE, action, judge
+from steps.train.stability import NOT_FINITE, SPIKE, action, hopeless, judge
 
 CALM = Stability(window=8, deviations=6.0)
 
@@ -41,6 +42,49 @@ def test_the_recipe_says_what_to_do_until_too_many_steps_are_passed_over() -> No
     settings = Stability(not_finite="roll_back", spike="skip", most=2)
     assert action(NOT_FINITE, 0, settings) == "roll_back" and action(SPIKE, 1, settings) == "skip"
     assert action(SPIKE, 2, settings) == "stop"
+
+
+def measured(*losses: tuple[int, int, float, float]) -> list[dict[str, object]]:
+    """Held-out losses of (step, tokens trained on, loss of en, loss of zh)."""
+    return [
+        {"step": step, "tokens": tokens, "set": name, "loss": loss}
+        for step, tokens, *pair in losses
+        for name, loss in zip(("en", "zh"), pair, strict=True)
+    ]
+
+
+def limit(at_tokens: int, **bounds: dict[str, float]) -> StopAbove:
+    """Broken where all ``bounds`` of sets are."""
+    named = [{"set": name, **bound} for name, bound in bounds.items()]
+    return StopAbove.model_validate({"at_tokens": at_tokens, "bounds": named})
+
+
+def test_held_out_losses_above_their_bounds_end_the_stage_once_enough_tokens_are_seen() -> None:
+    rise, level = limit(200, en={"rise": 0.05}), limit(0, zh={"loss": 4.0})
+    start, early, late = (0, 0, 3.0, 5.0), (10, 100, 3.2, 3.9), (20, 200, 3.06, 3.9)
+    assert hopeless(measured(start, early), [rise, level]) is None
+    found = hopeless(measured(start, early, late), [level, rise])
+    broken = [{"set": "en", "loss": 3.06, "bound": 3.05}]
+    assert found == {"step": 20, "tokens": 200, "at_tokens": 200, "bounds": broken}
+    assert hopeless(measured(start, early, (20, 200, 3.05, 4.0)), [rise, level]) is None  # at the bound
+    not_a_number = hopeless(measured(start, (10, 100, 9.0, math.nan)), [rise, level])
+    assert not_a_number is not None and not_a_number["bounds"][0]["set"] == "zh"
+    assert hopeless(measured(start, early, late), []) is None
+
+
+def test_all_bounds_of_one_limit_must_be_broken_at_one_time() -> None:
+    both = limit(0, en={"loss": 3.0}, zh={"loss": 4.0})
+    start = (0, 0, 9.0, 9.0)
+    assert hopeless(measured(start, (10, 100, 3.1, 4.0)), [both]) is None
+    assert hopeless(measured(start, (10, 100, 3.1, 4.1), (20, 200, 3.0, 4.1)), [both]) is None
+    found = hopeless(measured(start, (10, 100, 3.1, 4.1)), [both])
+    assert found is not None and [b["set"] for b in found["bounds"]] == ["en", "zh"]
+
+
+@pytest.mark.parametrize("bound", [{}, {"loss": 3.0, "rise": 0.1}])
+def test_a_bound_is_a_loss_or_a_rise(bound: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="loss or rise"):
+        limit(0, en=bound)
 
 
 def wide(layers: int) -> Architecture:

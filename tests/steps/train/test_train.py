@@ -34,6 +34,8 @@ SETTINGS: dict[str, Any] = {
     "batch_windows": 8,
     "learning_rate": 2e-3,
     "final_learning_rate": 1e-4,
+    "schedule": "wsd",
+    "decay_ratio": 0.5,  # killed and resumed before, at and after the rate begins to fall
     "checkpoint_every": 2,
     "evaluate_every": 3,
 }
@@ -267,6 +269,39 @@ def test_tokens_of_a_shard_that_is_not_the_mix_s_are_refused(
     monkeypatch.setattr(Artifact, "read_table", lambda self, entry, columns=None: foreign)
     with pytest.raises(DataError, match="shard ffffffffffff, which is not of the approved corpora"):
         check_origin(tokens.artifact, known)
+
+
+def test_a_hopeless_run_ends_early_with_an_artifact_that_nothing_goes_on_from(
+    packed: Any, forked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """English that does not rise lets the run go on; a Chinese loss that nobody reaches ends it."""
+    root, mix, model, tokens = packed
+    limits = [
+        {"at_tokens": 0, "bounds": [{"set": "en", "rise": 0.5}]},
+        {"at_tokens": 600, "bounds": [{"set": "zh", "loss": 0.1}]},
+    ]
+    found = make_train(root, tokens, model, steps=6, evaluate_every=1, stop_above=limits)
+    stopped = found.facts["stopped_early"]
+    assert [(b["set"], b["bound"]) for b in stopped["bounds"]] == [("zh", 0.1)] and stopped["tokens"] >= 600
+    assert found.facts["steps"] == stopped["step"] < 6 and found.facts["tokens"] == stopped["tokens"]
+    record = json.loads(found.artifact.read_bytes(found.artifact.file("record.json")))
+    trained = {entry["step"]: entry["tokens"] for entry in record["heldout"]}
+    assert trained[stopped["step"] - 1] < 600
+    (view,) = found.artifact.manifest.views
+    page = (root / found.artifact.folder / view.object_name).read_text()
+    plots = 1 + len(found.facts["heldout_loss"]) + 2 + 5  # loss, held-out sets, rate and gradient, speed
+    assert page.count("<svg") == plots and "stopped early after" in page
+    assert trained == {
+        step: sum(entry["tokens"] for entry in record["train"][:step]) for step in range(stopped["step"] + 1)
+    }
+    second = make_pack(root, mix, model, stage=2, sequence_length=64)
+    with pytest.raises(DataError, match="was stopped early"):
+        make_train(root, second, model, found, stage=2)
+    with pytest.raises(DataError, match="was stopped early"):
+        run_step("export", config={}, inputs={"train": found.ref, "model": model.ref}, root=f"file://{root}")
+    unknown = [{"at_tokens": 0, "bounds": [{"set": "code", "loss": 1.0}]}]
+    with pytest.raises(ConfigError, match="nothing is held out as code"):
+        make_train(root, tokens, model, stop_above=unknown)
 
 
 @pytest.mark.timeout(300)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from steps.core.errors import ConfigError
 from steps.train.architecture import Architecture, check_layout, read_architecture
-from steps.train.schedule import learning_rate
 from steps.train.windows import EMPTY, TokenFile, Windows, batch_windows, micro_batches
 from tests.steps.train.synthetic import LENGTH, SHAPE, hugging_face_config, random_windows, write_windows
 
@@ -68,14 +66,6 @@ def test_tensors_between_stages_have_fixed_shapes(tmp_path: Path) -> None:
     assert len(shapes) == 1
     (_, _, ends), _ = next(micro_batches(windows, batch_windows(windows, 0, 8), 2, 0, 1))
     assert ends.dtype == torch.int32 and ends[0] == 0 and ends[-1] == 2 * LENGTH and (ends.diff() >= 0).all()
-
-
-def test_the_rate_warms_up_peaks_and_ends_where_it_should() -> None:
-    rates = [learning_rate(step, 1000, 1e-3, 1e-5, 0.01) for step in range(1000)]
-    assert rates[0] == pytest.approx(1e-4) and rates[9] == rates[10] == pytest.approx(1e-3)
-    assert rates[-1] == pytest.approx(1e-5) and np.argmax(rates) in (9, 10)
-    assert (np.diff(rates[10:]) <= 0).all()
-    assert rates[505] == pytest.approx((1e-3 + 1e-5) / 2, rel=1e-2)
 
 
 def test_a_layout_that_does_not_divide_the_model_is_refused_with_every_reason() -> None:
