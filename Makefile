@@ -18,7 +18,7 @@ stop: ## stop all that `make demo` started
 	@test ! -x $(RUN) || $(RUN) -m demo.run --stop
 
 test: setup ## all tests (ARGS="-k name" for some)
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m $(if $(ARGS),pytest $(ARGS),tests)
 
 lint: setup ## ruff and mypy
 	$(RUN) -m ruff check .

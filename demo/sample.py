@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from demo import generator
 from demo.inbox import files_below
+from steps.core.store import keys_in_environment
 
 SEED = 1
 _STAGES = ("ingest", "preprocess", "score", "filter", "deduplicate")
@@ -52,7 +51,7 @@ def planted_and_found(
         return []
     content = json.loads(next((state / "sample" / "planted").glob("*.json")).read_text(encoding="utf-8"))
     records = sorted(content["records"], key=lambda record: _RANK.get(record["stage"], 2))
-    with _environment(environment):
+    with keys_in_environment(environment):
         kept = {stage: _kept(results[stage]["ref"]) for stage in _STAGES}
     gone = removals(records, kept)
     lines = ["what was planted in the sample, and what became of it"]
@@ -111,17 +110,3 @@ def _kept(reference: str) -> dict[str, list[str]]:
         for url, text in zip(table.column("url").to_pylist(), table.column("text").to_pylist(), strict=True):
             found[url].append(text)
     return found
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

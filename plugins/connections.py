@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from airflow.sdk.log import mask_secret
+
+from steps.core.store import keys_in_environment
 
 S3_CONNECTION = "tokenmill_s3"
 
@@ -49,17 +50,6 @@ def environment_of(connection: Any) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-@contextlib.contextmanager
-def s3_in_environment() -> Iterator[None]:
+def s3_in_environment() -> contextlib.AbstractContextManager[None]:
     """Let `steps.core.store` in this task process see the connection's keys, only inside the block."""
-    values = s3_environment()
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return keys_in_environment(s3_environment())

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -33,6 +33,21 @@ class ObjectInfo:
     key: str
     size: int
     etag: str
+
+
+@contextlib.contextmanager
+def keys_in_environment(keys: Mapping[str, str]) -> Iterator[None]:
+    """Stores opened inside the block find these AWS_* variables; after it the environment is as it was before."""
+    before = {name: os.environ.get(name) for name in keys}
+    os.environ.update(keys)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class ObjectMissing(DataError):

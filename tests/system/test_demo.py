@@ -458,7 +458,7 @@ def test_stop_leaves_nothing_running(mill: Mill) -> None:
     assert again.strip() == "nothing was running"
 
 
-@pytest.mark.parametrize("moment", ["starting scheduler", "data_factory  plan: success"])
+@pytest.mark.parametrize("moment", ["starting scheduler", "language_models  plan: success"])
 @pytest.mark.parametrize("number", [signal.SIGINT])
 def test_an_interrupt_leaves_nothing_running(tmp_path: Path, moment: str, number: signal.Signals) -> None:
     process = start(tmp_path)

@@ -91,9 +91,15 @@ def say(text: str) -> str:
     return text
 
 
-def sleep_and_say(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
+def wait_for_and_touch(paths: tuple[str, str]) -> tuple[str, str]:
+    """End once the first file is there (at once without a name), and make the second."""
+    awaited, made = paths
+    deadline = time.monotonic() + 60
+    while awaited and not Path(awaited).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if made:
+        Path(made).touch()
+    return paths
 
 
 def say_pid_and_sleep(folder: str) -> None:

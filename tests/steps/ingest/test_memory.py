@@ -99,20 +99,21 @@ def small(text: bytes) -> bytes:
     return header(len(text), "conversion") + text + b"\r\n\r\n"
 
 
-@pytest.mark.parametrize("form", WRITERS)
-def test_ten_gigabytes_in_a_small_file_are_one_quarantined_record(tmp_path: Path, form: str) -> None:
+# zstd packs and unpacks fastest, so that the size beyond 32 bits is there
+@pytest.mark.parametrize(("form", "size"), [("gz", 2 * GB), ("zst", 10 * GB), ("lz4", 2 * GB)])
+def test_gigabytes_in_a_small_file_are_one_quarantined_record(tmp_path: Path, form: str, size: int) -> None:
     write: Callable[[Path, Iterator[bytes]], None] = WRITERS[form]
     folder = tmp_path / "in"
     folder.mkdir()
 
     def lines() -> Iterator[bytes]:
         yield b'{"text": "before"}\n'
-        yield from zeros(10 * GB)
+        yield from zeros(size)
         yield b'\n{"text": "after"}\n'
 
     def records() -> Iterator[bytes]:
-        yield small(b"before") + header(10 * GB)
-        yield from zeros(10 * GB)
+        yield small(b"before") + header(size)
+        yield from zeros(size)
         yield b"\r\n\r\n" + small(b"after")
 
     for name, blocks in ((f"a.jsonl.{form}", lines()), (f"b.warc.{form}", records())):
@@ -120,7 +121,7 @@ def test_ten_gigabytes_in_a_small_file_are_one_quarantined_record(tmp_path: Path
         assert (folder / name).stat().st_size < 100 * MB
     found = measured(tmp_path / "root", folder)
     assert found["counts"]["total"]["kept"]["documents"] == 4
-    assert found["counts"]["quarantined_by"] == {"oversized_record": {"documents": 2, "bytes": 20 * GB}}
+    assert found["counts"]["quarantined_by"] == {"oversized_record": {"documents": 2, "bytes": 2 * size}}
     assert found["own"] < 300 * MB and found["child"] < 400 * MB
 
 
