@@ -21,6 +21,7 @@ import yaml
 from steps.core import inspection
 from steps.core.config import step_of
 from steps.core.errors import ConfigError, StepError, UsageError
+from steps.core.lean import lean
 from steps.core.pipeline import resolve_inputs, stages
 from steps.core.runs import read_run
 from steps.core.step import Terminated, run_step
@@ -70,6 +71,7 @@ EXAMPLES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (CONTRACT §7). Errors are one line each on stderr."""
+    lean()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -153,7 +153,8 @@ def corpus_layers(artifact: Artifact) -> list[tuple[Files, Sequence[FileEntry]]]
     layers: list[tuple[Files, Sequence[FileEntry]]] = []
     current = artifact
     while True:
-        layers.append((current, current.files()))
+        # not the artifact itself: a shard that goes to a worker would take the manifest along
+        layers.append((Files(current.store, current.folder), current.files()))
         if current.manifest.identity.facts.get("makes") == "corpus":
             return layers[::-1]
         if not current.has_input(BASE_INPUT):

@@ -25,6 +25,8 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from steps.core.lean import lean
+
 SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 # what an interpreter and the imports read; nothing that could hold a key
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV")
@@ -48,6 +50,7 @@ def main(settings: dict[str, Any]) -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this user may read what workers will hold
     sys.path[:] = settings["path"]
+    lean()
     for module in settings["modules"]:
         with contextlib.suppress(Exception):  # a task that needs it meets the same error, and reports it
             importlib.import_module(module)

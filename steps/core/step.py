@@ -375,7 +375,6 @@ def library_version(name: str) -> str:
 def _run_and_commit(context: StepContext, payload: Payload, began: float) -> Manifest:
     step = context.step
     step.run(context)
-    context.engine.close()
     documents = _documents(context) if step.makes else None
     if step.makes:
         context.facts["makes"] = step.makes

@@ -305,7 +305,7 @@ def rules_page(artifact: Artifact, config: Config) -> bytes:
         Section("Effect", [numbers, *effect_blocks(records)]),
         *overlap_sections(effects),
         *signal_sections(effects, ""),
-        *threshold_sections(effects, stage.input_shards()),
+        *threshold_sections(effects, stage),
         Section(
             "Paragraphs and sentences",
             [Samples("", cut)],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from steps.core.corpus import CorpusShard
+from steps.core.artifact import Files
 from steps.core.counts import Counts
+from steps.core.manifest import FileEntry
 from steps.core.progress import human_bytes
 from steps.core.source import source_kinds
 from steps.core.step import StepContext
@@ -41,7 +43,7 @@ from steps.report.blocks import (
 )
 from steps.report.distribution import Distribution
 from steps.report.format import share
-from steps.report.look import Stage, caption, draw, read_texts, some_shards
+from steps.report.look import Stage, Texts, caption, draw, read_texts, some_shards
 from steps.report.page import stage_report
 
 BUSIEST = 20  # rules in the overlap matrix: as many as are legible
@@ -78,6 +80,17 @@ class Effects:
         self._add_values(judged)
         if nearest:
             self._add_nearest(judged)
+
+    def merge(self, other: Effects) -> None:
+        """Add what another one counted of the same rules; documents nearest to the bounds are not taken over."""
+        self.total += other.total
+        for name in ("documents", "bytes", "unique", "unique_bytes", "overlap"):
+            getattr(self, name).__iadd__(getattr(other, name))
+        for signal, panels in other.values.items():
+            for language, tones in panels.items():
+                mine = self.values.setdefault(signal, {}).setdefault(language, {})
+                for tone, found in tones.items():
+                    mine.setdefault(tone, Distribution()).merge(found)
 
     def _add_values(self, judged: Judged) -> None:
         kept = judged.table["rule"].is_null().to_numpy(zero_copy_only=False)
@@ -140,8 +153,9 @@ def rule_sections(stage: Stage, config: Config, kinds: Mapping[str, str]) -> lis
     """Effect, overlap and signals of all rules, from some shards of the stored signals."""
     entries = stage.of_kind(KIND)
     effects = Effects(config.rules)
-    for judged in judge_stored(stage.files, some_shards(entries), config.rules, kinds):
-        effects.add(judged)
+    count = functools.partial(_effects_of_shard, stage.files, config.rules, kinds)
+    for found in stage.each(count, some_shards(entries)):
+        effects.merge(found)
     note = (
         ""
         if len(some_shards(entries)) == len(entries)
@@ -152,6 +166,15 @@ def rule_sections(stage: Stage, config: Config, kinds: Mapping[str, str]) -> lis
         *overlap_sections(effects),
         *signal_sections(effects, note),
     ]
+
+
+def _effects_of_shard(
+    files: Files, rules: Sequence[Rule], kinds: Mapping[str, str], entry: FileEntry
+) -> Effects:
+    effects = Effects(rules)
+    for judged in judge_stored(files, [entry], rules, kinds):
+        effects.add(judged)
+    return effects
 
 
 def rule_records(stage: Stage) -> list[dict[str, Any]]:
@@ -250,11 +273,11 @@ def signal_plot(effects: Effects, signal: str) -> Histogram:
     return Histogram(signal, panels, log=top is not None and top > LOG_FROM, note=note)
 
 
-def threshold_sections(effects: Effects, shards: Mapping[str, CorpusShard]) -> list[Section]:
+def threshold_sections(effects: Effects, stage: Stage) -> list[Section]:
     """Per rule that fired: the documents nearest to its bound on either side, side by side."""
     wanted = [i for i in np.argsort(-effects.documents, kind="stable").tolist() if effects.documents[i]]
     chosen = [item for i in wanted for side in effects.near[effects.rules[i].id] for item in side]
-    texts = read_texts(shards, [(item[2], item[3]) for item in chosen])
+    texts = read_texts(stage, [(item[2], item[3]) for item in chosen])
     folds: list[Block] = []
     for i in wanted:
         rule = effects.rules[i]
@@ -278,7 +301,7 @@ def threshold_sections(effects: Effects, shards: Mapping[str, CorpusShard]) -> l
 def _near_sample(
     rule: Rule,
     item: tuple[float, int, str, int, dict[str, Any]],
-    texts: Mapping[tuple[str, int], Mapping[str, Any]],
+    texts: Texts,
 ) -> Sample:
     record = {**item[4], **texts.get((item[2], item[3]), {})}
     return Sample(

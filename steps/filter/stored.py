@@ -33,7 +33,7 @@ class Judged(NamedTuple):
 
     def has(self, rule: Rule) -> bool:
         """Whether the rule's signals were measured: those of a classifier only where the step was given it."""
-        return all(f"rule_{name}" in self.table.column_names for name in (rule.signal, *rule.where))
+        return all(f"rule_{name}" in self.table.schema.names for name in (rule.signal, *rule.where))
 
 
 def from_signals(rule: Rule) -> bool:

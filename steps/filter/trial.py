@@ -80,8 +80,8 @@ def try_rules(artifact: Artifact, old: Config, new: Config, *, collect: bool = F
     spans = {rule.id for rule in old.rules if not from_signals(rule)}
     for judged in judge_stored(artifact, artifact.files(KIND), change.rules, kinds):
         _add(trial, judged, change.rules, spans, chosen)
-    shards = Stage.of_artifact(artifact).input_shards()
-    texts = read_texts(shards, [(item[1], item[2]) for items in chosen.values() for item in items])
+    addresses = [(item[1], item[2]) for items in chosen.values() for item in items]
+    texts = read_texts(Stage.of_artifact(artifact), addresses)
     for name, items in chosen.items():
         trial.samples[name] = [_sample(item, texts) for item in items]
     return trial

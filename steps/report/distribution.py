@@ -32,6 +32,8 @@ class Distribution:
     def add(self, values: Any) -> None:
         """Count an array of numbers, float64[n] or what NumPy can make of it."""
         numbers = np.asarray(values, dtype=np.float64)
+        if not len(numbers):
+            return
         finite = numbers[np.isfinite(numbers)]
         self.missing += int(len(numbers) - len(finite))
         for key, count in zip(*np.unique(_keys(finite), return_counts=True), strict=True):

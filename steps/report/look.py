@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,8 +15,10 @@ import pyarrow.compute as pc
 from steps.core.artifact import Artifact, Files
 from steps.core.corpus import BASE_INPUT, ROW, Corpus, CorpusShard, corpus_layers
 from steps.core.document import text_bytes
+from steps.core.engine import Engine
 from steps.core.manifest import FileEntry
 from steps.core.progress import human_bytes
+from steps.core.ray_engine import RayEngine
 from steps.core.step import StepContext
 from steps.report.blocks import Sample, SampleGroup, Span, Tone
 from steps.report.distribution import Distribution
@@ -29,6 +32,10 @@ LEDGER_COLUMNS = [
 ]
 
 T = TypeVar("T")
+S = TypeVar("S")
+Address = tuple[str, int]  # of a document: sha256 of its shard, row
+Texts = dict[Address, dict[str, Any]]
+Chosen = dict[tuple[str, str], list[tuple[int, dict[str, Any]]]]  # by action and rule: rank, ledger row
 
 
 @dataclass(frozen=True)
@@ -39,18 +46,25 @@ class Stage:
     entries: Sequence[FileEntry]
     inputs: Mapping[str, Artifact]
     makes: str | None
+    engine: Engine | RayEngine
 
     @classmethod
     def of(cls, ctx: StepContext) -> Stage:
         """The stage behind a step's context, when all its parts are done."""
         entries = [entry for part in ctx.parts for entry in part.files]
-        return cls(ctx.files(), entries, ctx.inputs, ctx.step.makes)
+        return cls(ctx.files(), entries, ctx.inputs, ctx.step.makes, ctx.engine)
 
     @classmethod
     def of_artifact(cls, artifact: Artifact) -> Stage:
         """The stage that a committed artifact came from."""
         inputs = {name: artifact.input(name) for name in artifact.input_names()}
-        return cls(artifact, artifact.manifest.identity.files, inputs, artifact.facts.get("makes"))
+        makes = artifact.facts.get("makes")
+        return cls(artifact, artifact.manifest.identity.files, inputs, makes, Engine(1))
+
+    def each(self, function: Callable[[T], S], items: Sequence[T]) -> list[S]:
+        """``function(item)`` of every item, in order, on the stage's workers; both must be picklable and small."""
+        found = dict(self.engine.map(function, items))
+        return [found[i] for i in range(len(items))]
 
     def of_kind(self, kind: str) -> list[FileEntry]:
         """Its files of one kind, by key."""
@@ -95,30 +109,37 @@ class KeptLook:
 
 
 def look_at_kept(stage: Stage) -> KeptLook:
-    """Some shards of what the stage keeps, one at a time in memory."""
+    """Some shards of what the stage keeps, one at a time in a worker's memory."""
     output = stage.output()
     shards = output.shards if output else []
     chosen = some_shards(shards)
     lengths: dict[str, Distribution] = {}
-    best: list[tuple[int, str, int]] = []
-    texts: dict[tuple[str, int], Sample] = {}
-    for shard in chosen:
-        table = shard.read(["text", "source", "language", "url", "doc_id"])
-        sizes, languages = text_bytes(table["text"]), table["language"].fill_null("")
-        for language in pc.unique(languages).to_pylist():
-            mine = pc.equal(languages, language).to_numpy(zero_copy_only=False)
-            lengths.setdefault(language, Distribution()).add(sizes[mine])
-        rows = table[ROW].to_numpy()
-        ranks = draw(shard.sha256, rows)
-        first = np.argsort(ranks, kind="stable")[:KEPT_SAMPLES]
-        best = heapq.nsmallest(
-            KEPT_SAMPLES, [*best, *((int(ranks[i]), shard.sha256, int(rows[i])) for i in first.tolist())]
-        )
-        for i in first.tolist():
-            record = table.slice(i, 1).to_pylist()[0]
-            texts[shard.sha256, record[ROW]] = Sample(record["text"] or "", caption(record, int(sizes[i])))
-        texts = {(sha, row): texts[sha, row] for _, sha, row in best}
-    return KeptLook(lengths, [texts[sha, row] for _, sha, row in best], len(chosen), len(shards))
+    best: list[tuple[int, Sample]] = []
+    for found, first in stage.each(_kept_of_shard, chosen):
+        _add_lengths(lengths, found)
+        best = heapq.nsmallest(KEPT_SAMPLES, [*best, *first], key=lambda item: item[0])
+    return KeptLook(lengths, [sample for _, sample in best], len(chosen), len(shards))
+
+
+def _kept_of_shard(shard: CorpusShard) -> tuple[dict[str, Distribution], list[tuple[int, Sample]]]:
+    """(lengths of kept documents by language, those of lowest rank) of one shard."""
+    table = shard.read(["text", "source", "language", "url", "doc_id"])
+    sizes, languages = text_bytes(table["text"]), table["language"].fill_null("")
+    lengths = {}
+    for language in pc.unique(languages).to_pylist():
+        mine = pc.equal(languages, language).to_numpy(zero_copy_only=False)
+        lengths[language] = Distribution.of(sizes[mine])
+    ranks = draw(shard.sha256, table[ROW].to_numpy())
+    first = []
+    for i in np.argsort(ranks, kind="stable")[:KEPT_SAMPLES].tolist():
+        record = table.slice(i, 1).to_pylist()[0]
+        first.append((int(ranks[i]), Sample(record["text"] or "", caption(record, int(sizes[i])))))
+    return lengths, first
+
+
+def _add_lengths(lengths: dict[str, Distribution], more: Mapping[str, Distribution]) -> None:
+    for language, found in more.items():
+        lengths.setdefault(language, Distribution()).merge(found)
 
 
 def caption(record: Mapping[str, Any], size: int | None = None, *more: str) -> str:
@@ -160,7 +181,7 @@ def by_size(
 
 
 def look_at_signals(stage: Stage, names: Sequence[str]) -> SignalLook:
-    """Signals stored on some shards of the stage's corpus, one shard at a time; unknown names are left out.
+    """Signals stored on some shards of the stage's corpus, one at a time in a worker; unknown names are left out.
 
     Documents that the stage itself removed with a mask (score, deduplicate) count under ``removed``.
     """
@@ -168,26 +189,32 @@ def look_at_signals(stage: Stage, names: Sequence[str]) -> SignalLook:
     shards = output.shards if output else []
     chosen = some_shards(shards)
     before = stage.input_shards() if stage.makes == "overlay" else {}
+    pairs = [(shard, before.get(shard.sha256, shard)) for shard in chosen]
     values: dict[str, dict[str, dict[Tone, Distribution]]] = {}
-    for shard in chosen:
-        known = [name for name in names if name in shard.signal_names]
-        kept = shard.keep()
-        came_in = before[shard.sha256].keep() if before else kept
-        languages = shard.read(["language"], kept=False)["language"].fill_null("")
-        columns = shard.signals(known)
-        for language in pc.unique(languages).to_pylist():
-            mine = pc.equal(languages, language).to_numpy(zero_copy_only=False)
-            for name in known:
-                numbers = columns[name].to_numpy(zero_copy_only=False)
-                tones = values.setdefault(name, {}).setdefault(language, {})
-                for tone, which in _outcomes(mine & kept, mine & came_in & ~kept):
-                    tones.setdefault(tone, Distribution()).add(numbers[which])
+    for found in stage.each(functools.partial(_signals_of_shard, names), pairs):
+        for name, language, tone, numbers in found:
+            tones = values.setdefault(name, {}).setdefault(language, {})
+            tones.setdefault(tone, Distribution()).merge(numbers)
     note = "" if len(chosen) == len(shards) else f"From {len(chosen)} of {len(shards)} shards, evenly spaced."
     return SignalLook(values, note)
 
 
-def _outcomes(kept: np.ndarray, removed: np.ndarray) -> list[tuple[Tone, np.ndarray]]:
-    return [("kept", kept), ("removed", removed)]
+def _signals_of_shard(
+    names: Sequence[str], pair: tuple[CorpusShard, CorpusShard]
+) -> list[tuple[str, str, Tone, Distribution]]:
+    """(signal, language, tone, values) of one shard, given as the stage leaves it and as it came in."""
+    shard, before = pair
+    kept, came_in = shard.keep(), before.keep()
+    outcomes: list[tuple[Tone, np.ndarray]] = [("kept", kept), ("removed", came_in & ~kept)]
+    languages = shard.read(["language"], kept=False)["language"].fill_null("")
+    columns = shard.signals([name for name in names if name in shard.signal_names])
+    found = []
+    for language in pc.unique(languages).to_pylist():
+        mine = pc.equal(languages, language).to_numpy(zero_copy_only=False)
+        for name in columns.column_names:
+            numbers = columns[name].to_numpy(zero_copy_only=False)
+            found += [(name, language, tone, Distribution.of(numbers[mine & of])) for tone, of in outcomes]
+    return found
 
 
 @dataclass(frozen=True)
@@ -203,33 +230,42 @@ class RemovedLook:
 
 
 def look_at_removed(stage: Stage) -> RemovedLook:
-    """Some ledgers and quarantines of a stage, one at a time in memory, and the texts of a few of their rows."""
+    """Some ledgers and quarantines of a stage, one at a time in a worker's memory, and texts of a few of their rows."""
     ledgers = stage.of_kind("ledger")
     lengths: dict[str, Distribution] = {}
-    chosen: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
-    for entry in some_shards(ledgers):
-        table = stage.files.read_table(entry, LEDGER_COLUMNS)
-        whole = table.filter(pc.equal(table["action"], "removed"))
-        for language in pc.unique(whole["language"]).to_pylist():
-            mine = whole.filter(pc.equal(whole["language"], pa.scalar(language, pa.string())))
-            lengths.setdefault(language or "", Distribution()).add(mine["bytes"].to_numpy())
-        _choose(table, chosen)
-    shards = stage.input_shards()
-    texts = read_texts(shards, [(row["shard"], row["row"]) for rows in chosen.values() for _, row in rows])
+    chosen: Chosen = {}
+    for found, first in stage.each(functools.partial(_removed_of_ledger, stage.files), some_shards(ledgers)):
+        _add_lengths(lengths, found)
+        for reason, rows in first.items():
+            both = [*chosen.get(reason, []), *rows]
+            chosen[reason] = sorted(both, key=lambda item: item[0])[:SAMPLES_PER_REASON]
+    texts = read_texts(stage, [(row["shard"], row["row"]) for rows in chosen.values() for _, row in rows])
     groups: dict[str, list[SampleGroup]] = {"removed": [], "edited": []}
     for (action, rule), rows in sorted(chosen.items()):
         samples = [_ledger_sample(row, texts) for _, row in rows]
         tone: Tone = "removed" if action == "removed" else "other"
         groups.setdefault(action, []).append(SampleGroup(rule, samples, tone))
-    quarantined = _quarantined(stage, shards)
+    quarantined = _quarantined(stage)
     seen = min(len(ledgers), SHARDS_LOOKED_AT)
     return RemovedLook(lengths, groups["removed"], groups["edited"], quarantined, seen, len(ledgers))
 
 
-def _choose(table: pa.Table, chosen: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]]) -> None:
-    """Keeps the rows of lowest rank per action and rule."""
+def _removed_of_ledger(files: Files, entry: FileEntry) -> tuple[dict[str, Distribution], Chosen]:
+    """(lengths of removed documents by language, the rows of lowest rank by reason) of one ledger."""
+    table = files.read_table(entry, LEDGER_COLUMNS)
+    whole = table.filter(pc.equal(table["action"], "removed"))
+    lengths = {}
+    for language in pc.unique(whole["language"]).to_pylist():
+        mine = whole.filter(pc.equal(whole["language"], pa.scalar(language, pa.string())))
+        lengths[language or ""] = Distribution.of(mine["bytes"].to_numpy())
+    return lengths, _choose(table)
+
+
+def _choose(table: pa.Table) -> Chosen:
+    """The rows of lowest rank per action and rule."""
+    chosen: Chosen = {}
     if table.num_rows == 0:
-        return
+        return chosen
     seed = table["shard"][0].as_py() or "0"
     keys = (
         pc.binary_join_element_wise(table["action"], table["rule"], "\n").dictionary_encode().combine_chunks()
@@ -242,29 +278,32 @@ def _choose(table: pa.Table, chosen: dict[tuple[str, str], list[tuple[int, dict[
     for code, name in enumerate(names):
         first = order[starts[code] : starts[code] + SAMPLES_PER_REASON]
         first = first[codes[first] == code]
-        found = list(zip(ranks[first].tolist(), table.take(pa.array(first)).to_pylist(), strict=True))
         action, _, rule = name.partition("\n")
-        both = [*chosen.get((action, rule), []), *found]
-        chosen[action, rule] = sorted(both, key=lambda item: item[0])[:SAMPLES_PER_REASON]
+        rows = table.take(pa.array(first)).to_pylist()
+        chosen[action, rule] = list(zip(ranks[first].tolist(), rows, strict=True))
+    return chosen
 
 
-def read_texts(
-    shards: Mapping[str, CorpusShard], addresses: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], dict[str, Any]]:
-    """text and url by (shard sha256, row) of base rows, one shard at a time; what is in none of them is left out."""
+def read_texts(stage: Stage, addresses: Iterable[Address]) -> Texts:
+    """text and url of base rows of the corpus that came in; what is in none of its shards is left out."""
+    shards = stage.input_shards()
     wanted: dict[str, set[int]] = {}
     for sha, row in addresses:
         if sha in shards:
             wanted.setdefault(sha, set()).add(row)
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for sha, rows in sorted(wanted.items()):
-        numbers = sorted(rows)
-        table = shards[sha].read(["text", "url"], kept=False).take(pa.array(numbers))
-        found.update({(sha, row): record for row, record in zip(numbers, table.to_pylist(), strict=True)})
+    found: Texts = {}
+    for texts in stage.each(_texts_of_shard, [(shards[sha], sorted(wanted[sha])) for sha in sorted(wanted)]):
+        found.update(texts)
     return found
 
 
-def _ledger_sample(row: Mapping[str, Any], texts: Mapping[tuple[str, int], Mapping[str, Any]]) -> Sample:
+def _texts_of_shard(wanted: tuple[CorpusShard, list[int]]) -> Texts:
+    shard, rows = wanted
+    records = shard.read(["text", "url"], kept=False).take(pa.array(rows)).to_pylist()
+    return {(shard.sha256, row): record for row, record in zip(rows, records, strict=True)}
+
+
+def _ledger_sample(row: Mapping[str, Any], texts: Texts) -> Sample:
     record = texts.get((row["shard"], row["row"]))
     value = "" if row["value"] is None else f"value {row['value']:.4g}"
     detail = row["detail"] or ""
@@ -281,7 +320,7 @@ def _ledger_sample(row: Mapping[str, Any], texts: Mapping[tuple[str, int], Mappi
     return Sample(text, said, [Span(len(before), len(before) + len(within))])
 
 
-def _quarantined(stage: Stage, shards: Mapping[str, CorpusShard]) -> list[SampleGroup]:
+def _quarantined(stage: Stage) -> list[SampleGroup]:
     """Up to three records per reason, as far as they were kept."""
     found: dict[str, list[dict[str, Any]]] = {}
     columns = ["rule", "source", "language", "shard", "row", "bytes", "detail", "raw"]
@@ -295,7 +334,7 @@ def _quarantined(stage: Stage, shards: Mapping[str, CorpusShard]) -> list[Sample
                 .to_pylist()
             )
     bare = [(row["shard"], row["row"]) for rows in found.values() for row in rows if row["raw"] is None]
-    texts = read_texts(shards, bare)
+    texts = read_texts(stage, bare)
     groups = []
     for rule, rows in sorted(found.items()):
         samples = []

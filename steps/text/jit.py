@@ -13,6 +13,7 @@ inlines another file's kernel, and loads the whole compiler (0.4 s) to run what 
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
 import logging
 import os
@@ -70,30 +71,32 @@ class KernelCache(NullCache):
         """The file of the kernel as compiled for these argument types and for `target`'s CPU."""
         if self._source is None:  # not before the first call: a kernel may call one that stands below it
             self._source = repr(list(_made_from(self._function, set())))
-        parts = (*_VERSIONS, repr(signature), repr(target.codegen().magic_tuple()), self._source)
+        parts = (*_VERSIONS, repr(signature), _cpu(target.codegen()), self._source)
         digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
         return cache_folder() / f"{self._function.__module__}.{self._function.__name__}-{digest[:32]}.kernel"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled kernel, or None. Of numba, running it needs the runtime alone, not what compiling needs."""
         try:
-            data = self.path(sig, target_context).read_bytes()
+            stored = self.path(sig, target_context).read_bytes()
         except OSError:  # not there, or not to be read: compile
             return None
         rtsys.initialize(target_context)
-        return CompileResult._rebuild(target_context, *pickle.loads(data))
+        return CompileResult._rebuild(target_context, *pickle.loads(stored))
 
-    def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the compiled kernel, where the folder can be written to."""
-        if data.library.has_dynamic_globals or any(not lifted.can_cache for lifted in data.lifted):
+    def save_overload(self, sig: Any, compiled: Any) -> None:
+        """Keep the compiled kernel, a `CompileResult`, where the folder can be written to."""
+        machine_code = compiled.library
+        # with addresses of this process in it, or without loops that numba compiled apart, it is of no use to another
+        if machine_code.has_dynamic_globals or any(not loop.can_cache for loop in compiled.lifted):
             raise TypeError(
                 f"{self._function} cannot be kept compiled: give it its large arrays as arguments"
             )
-        path = self.path(sig, data.target_context)
+        path = self.path(sig, compiled.target_context)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(f".{os.getpid()}")
-            draft.write_bytes(dumps(data._reduce()))
+            draft.write_bytes(dumps(compiled._reduce()))
             draft.replace(path)  # at once: another process reads all of it or nothing
         except OSError as error:
             logging.getLogger("tokenmill.kernels").warning(
@@ -103,6 +106,12 @@ class KernelCache(NullCache):
                 path.parent,
                 error.strerror,
             )
+
+
+@functools.cache
+def _cpu(codegen: Any) -> str:
+    """What numba tells CPUs apart by; LLVM takes some milliseconds to say it."""
+    return repr(codegen.magic_tuple())
 
 
 def _made_from(function: Callable[..., Any], seen: set[Any]) -> Iterator[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +35,12 @@ def test_an_example_is_a_command_that_can_be_typed(name: str) -> None:
     program, *arguments = shlex.split(EXAMPLES[name])
     assert program == "tokenmill" and arguments[0] == name
     assert callable(_parser(arguments).parse_args(arguments).function)
+
+
+def test_pyarrow_loads_pandas_for_a_data_frame_alone() -> None:
+    code = (
+        "import sys, numpy, pyarrow; from steps.core.lean import lean; lean()\n"
+        "table = pyarrow.table({'n': pyarrow.array(numpy.arange(3))}); print('pandas' in sys.modules)\n"
+        "print(table.to_pandas()['n'].sum())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n3\n"

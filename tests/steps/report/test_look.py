@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from steps.core.config import Runtime
 from steps.core.corpus import Corpus, CorpusShard
+from steps.core.engine import Engine
 from steps.core.step import Outcome, run_step
+from steps.report.blocks import Histogram, Panel, Section
 from steps.report.look import (
     SHARDS_LOOKED_AT,
     Stage,
@@ -19,7 +23,8 @@ from steps.report.look import (
     look_at_signals,
     some_shards,
 )
-from steps.report.page import looked_at
+from steps.report.page import length_sections, looked_at, sample_sections
+from steps.report.render import Page, render
 from tests.steps.core.toy import DROP, MAKE
 
 ONE = Runtime(workers=1)
@@ -53,6 +58,22 @@ def test_kept_documents_are_read_from_sixteen_shards_and_the_page_says_so(
     removed = look_at_removed(Stage.of_artifact(dropped.artifact))
     assert looked_at(look, removed) == "From 16 of 40 shards and 16 of 40 ledgers, evenly spaced."
     assert len(set(read)) <= 2 * SHARDS_LOOKED_AT
+
+
+def test_two_workers_look_at_what_one_looks_at(dropped: Outcome) -> None:
+    alone = Stage.of_artifact(dropped.artifact)
+    engine = Engine(2)
+    shared = dataclasses.replace(alone, engine=engine)
+    assert page(shared) == page(alone)
+    engine.close()
+
+
+def page(stage: Stage) -> bytes:
+    """What a page draws of a stage's lengths, signals and samples."""
+    kept, removed = look_at_kept(stage), look_at_removed(stage)
+    panels = [Panel(name, tones) for name, tones in look_at_signals(stage, ["length"]).panels("length")]
+    sections = [*length_sections(kept, removed), *sample_sections(kept, removed)]
+    return render(Page("", [*sections, Section("", [Histogram("", panels)])]))
 
 
 def test_lengths_count_every_kept_document_of_the_shards_once(dropped: Outcome) -> None:
