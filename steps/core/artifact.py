@@ -92,6 +92,16 @@ class Artifact(Files):
             )
         return cls(store, reference, manifest)
 
+    @classmethod
+    def of(cls, store: Store, folder: str, manifest: Manifest) -> Artifact:
+        """The artifact whose manifest was read from (or written into) ``folder``, ``<step>/<fingerprint>``."""
+        step, _, fingerprint = folder.partition("/")
+        return cls(
+            store,
+            Reference(root=store.uri, step=step, fingerprint=fingerprint, digest=manifest.digest),
+            manifest,
+        )
+
     @property
     def ref(self) -> str:
         return str(self.reference)

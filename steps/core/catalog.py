@@ -1,6 +1,6 @@
 """The catalog: the few mutable pointers, changed only by compare-and-swap, with their history kept (CONTRACT §6).
 
-Names: ``corpora``, ``language_models``, ``dedup_index``, ``looks``, ``takedowns``.
+Names: ``corpora``, ``language_models``, ``classifiers``, ``dedup_index``, ``looks``, ``takedowns``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Catalog:
         ``catalog/history/<name>/<number>.json``. Raises ServiceError after 50 lost races.
         """
         for _ in range(_ATTEMPTS):
-            value, number, etag = self._read_numbered(name)
+            value, number, etag = self._read(name)
             changed = change(json.loads(json.dumps(value)))
             if changed == value:
                 return value
@@ -70,11 +70,7 @@ class Catalog:
         keys = [info.key for info in self._store.list(f"catalog/history/{name}/")]
         return [json.loads(self._store.get(key))["value"] for key in keys]
 
-    def _read(self, name: str) -> tuple[dict[str, Any], str | None]:
-        value, _, etag = self._read_numbered(name)
-        return value, etag
-
-    def _read_numbered(self, name: str) -> tuple[dict[str, Any], int, str | None]:
+    def _read(self, name: str) -> tuple[dict[str, Any], int, str | None]:
         try:
             data, etag = self._store.get_with_etag(f"catalog/{name}.json")
         except ObjectMissing:

@@ -1,4 +1,4 @@
-"""Child processes that handle foreign input: without keys, and gone when their parent is (DESIGN.md, Secrets)."""
+"""Child processes: gone when their parent is, and without keys where they handle foreign input (DESIGN.md, Secrets)."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         prog="tokenmill",
         description=(__doc__ or "").replace("``", "").replace("`", ""),
         epilog="tokenmill COMMAND --help says more, with an example.",
-        formatter_class=_Help,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     step = _command(commands, "step", "run one step", _step)
@@ -125,10 +125,6 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             loaded.add_arguments(command)
             command.set_defaults(module=loaded)
     return parser
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs of the description."""
 
 
 def _command(commands: Any, name: str, text: str, function: Any) -> argparse.ArgumentParser:
@@ -207,8 +203,7 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     made: dict[str, str] = {}
     for place in stages(plan.run["dag"]):
-        given = {n: r for n, r in resolve_inputs(place, {}, made).items()}
-        result = run_section(plan.run, place.section, given, root)
+        result = run_section(plan.run, place.section, resolve_inputs(place, {}, made), root)
         made[place.section] = result.ref
         _hand_back(result.model_dump())
 

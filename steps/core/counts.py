@@ -92,12 +92,12 @@ class Counts(BaseModel):
                     raise DataError(
                         f"step {step}, {name}: {went_in} {unit} went in, but kept + removed + quarantined is {came_out}"
                     )
-        for reasons, column in (
-            (self.removed_by, self.total.removed),
-            (self.quarantined_by, self.total.quarantined),
+        for fate, reasons, column in (
+            ("removed", self.removed_by, self.total.removed),
+            ("quarantined", self.quarantined_by, self.total.quarantined),
         ):
             if sum(t.documents for t in reasons.values()) != column.documents:
-                raise DataError(f"step {step}: the reasons' documents do not add up to those removed")
+                raise DataError(f"step {step}: the reasons' documents do not add up to those {fate}")
 
     @classmethod
     def sum(cls, parts: Iterable[Counts]) -> Counts:

@@ -62,6 +62,3 @@ class ReviewNeeded(VerdictRefused):
 
 class Overtaken(ServiceError):
     """Somebody else changed the catalog first: what rests on its former state must be done again."""
-
-
-RETRYABLE_EXIT_CODES = frozenset({ServiceError.exit_code, StorageFullError.exit_code})

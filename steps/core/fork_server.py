@@ -12,26 +12,24 @@ told not to.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
 import os
 import pickle
-import signal
 import sys
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from steps.core.child import die_with, hide_environment
 from steps.core.lean import lean
 
 SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 # what an interpreter and the imports read; nothing that could hold a key
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV")
 PASSED_ON_PREFIXES = ("LC_", "LD_", "PYTHON", "NUMBA_", "ARROW_", "OMP_", "MKL_", "XDG_")
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -46,9 +44,8 @@ def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def main(settings: dict[str, Any]) -> None:
     """Fork a worker per socket; returns when all have ended."""
-    _die_with(settings["parent"])
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this user may read what workers will hold
+    die_with(settings["parent"])
+    hide_environment()  # no other process of this user may read what workers will hold
     sys.path[:] = settings["path"]
     lean()
     for module in settings["modules"]:
@@ -61,7 +58,7 @@ def main(settings: dict[str, Any]) -> None:
             for other in sockets:
                 if other != socket:
                     os.close(other)
-            _die_with(server)
+            die_with(server)
             with contextlib.suppress(EOFError, OSError):  # the other side has closed: that is the end
                 work(Connection(socket))
             sys.stdout.flush()
@@ -97,15 +94,6 @@ def _failure(error: Exception) -> bytes:
     except Exception:  # an error whose class cannot be sent
         failed = pickle.dumps((False, RuntimeError("".join(traceback.format_exception(error)))))
     return failed
-
-
-def _die_with(parent: int) -> None:
-    """End when ``parent`` ends, and leave stopping to it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from steps.core.artifact import MANIFEST, Artifact, load_manifest
 from steps.core.corpus import Corpus
 from steps.core.errors import DataError, UsageError
-from steps.core.manifest import Reference
 from steps.core.progress import human_bytes
 from steps.core.store import Store, open_store
 from steps.core.tracing import Trace, oldest_first
@@ -40,10 +39,7 @@ def find_artifact(text: str, root: str) -> Artifact:
         )
     manifest = load_manifest(store, found[0])
     assert manifest is not None
-    name, _, fingerprint = found[0].partition("/")
-    return Artifact(
-        store, Reference(root=store.uri, step=name, fingerprint=fingerprint, digest=manifest.digest), manifest
-    )
+    return Artifact.of(store, found[0], manifest)
 
 
 def committed(store: Store, step: str) -> Iterator[Artifact]:
@@ -51,7 +47,7 @@ def committed(store: Store, step: str) -> Iterator[Artifact]:
     for info in store.list(f"{step}/"):
         folder, _, name = info.key.rpartition("/")
         if name == MANIFEST and (manifest := load_manifest(store, folder)) is not None:
-            yield Artifact.open(f"{folder}@{manifest.digest}", store)
+            yield Artifact.of(store, folder, manifest)
 
 
 def show(arguments: argparse.Namespace, root: str) -> None:

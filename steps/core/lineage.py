@@ -318,14 +318,14 @@ def _log_parent(mlflow: MlflowRest, parent: str, entry: LineageEntry, datasets: 
     """The summary on the parent: params per section, final metrics, the data sets the stage made."""
     params = {f"{entry.section}.{key}": value for key, value in entry.params.items()}
     summary = [
-        {"key": _key(f"{name}"), "value": value, "timestamp": _milliseconds(entry.ended), "step": 0}
+        {"key": _key(name), "value": value, "timestamp": _milliseconds(entry.ended), "step": 0}
         for name, value in _summary(entry).items()
         if math.isfinite(value)
     ]
     mlflow.log(parent, _texts({**entry.run_params, **params}), summary, _texts({
         f"artifact.{entry.section}": entry.ref, **({"dump": entry.dump} if entry.dump else {}),
     }))  # fmt: skip
-    mlflow.log_inputs(parent, [item for item in datasets if _context(item) not in ("input",)])
+    mlflow.log_inputs(parent, [item for item in datasets if _context(item) != "input"])
     if entry.final:
         mlflow.finish_run(parent, entry.final, _milliseconds(entry.ended))
 

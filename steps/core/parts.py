@@ -28,13 +28,12 @@ from steps.core.counts import Counts
 from steps.core.digest import bytes_digest, canonical_json, file_digest, json_digest
 from steps.core.document import text_digests
 from steps.core.errors import DataError
-from steps.core.ledger import LEDGER_SCHEMA, LedgerWriter
-from steps.core.manifest import FileEntry
+from steps.core.ledger import LedgerWriter
+from steps.core.manifest import FileEntry, Reference
 from steps.core.store import ObjectMissing, Store, open_store
 
 ROW_GROUP_ROWS = 16_384
 QUARANTINE_RAW_LIMIT = 65_536
-QUARANTINE_SCHEMA = LEDGER_SCHEMA.append(pa.field("raw", pa.binary()))
 
 
 class PartMarker(BaseModel):
@@ -286,8 +285,6 @@ def cached_store(uri: str) -> Store:
 @lru_cache(maxsize=64)
 def open_artifact(ref: str) -> Artifact:
     """One opened artifact per process and reference."""
-    from steps.core.manifest import Reference
-
     return Artifact.open(ref, cached_store(Reference.parse(ref).root))
 
 

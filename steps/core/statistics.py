@@ -158,16 +158,6 @@ def plan_sample(
     return low
 
 
-def share_of_alpha(alpha: float, look: int) -> float:
-    """Error probability that look number `look` (from 1) at one dump may spend: alpha / 2^look.
-
-    All looks together spend less than alpha, however many there are.
-    """
-    if look < 1:
-        raise ValueError(f"look {look}: looks are counted from 1")
-    return alpha / 2.0**look
-
-
 def largest_remainder(counts: list[int], total: int) -> list[int]:
     """Share `total` among strata in proportion to their document counts; ties go to the earlier stratum.
 

@@ -29,7 +29,7 @@ from steps.core.digest import bytes_digest
 from steps.core.document_set import corpus_documents
 from steps.core.engine import Engine
 from steps.core.errors import ConfigError, DataError, Overtaken, StepError, StorageFullError, UsageError
-from steps.core.manifest import FileEntry, Identity, Manifest, Payload, Reference
+from steps.core.manifest import FileEntry, Identity, Manifest, Payload
 from steps.core.needs import Need, Size
 from steps.core.parts import (
     PartFunction,
@@ -291,7 +291,7 @@ def _outcome(
     began = time.time()
     committed = load_manifest(store, folder)
     if committed is not None:
-        return Outcome(_artifact(store, folder, committed), cached=True, began=began, ended=time.time())
+        return Outcome(Artifact.of(store, folder, committed), cached=True, began=began, ended=time.time())
     with _scratch(runtime.scratch, step.name) as scratch:
         context = StepContext(step, parsed, artifacts, store, folder, runtime, engine, scratch, locations)
         try:
@@ -301,7 +301,7 @@ def _outcome(
             engine.close(kill=True)  # before its scratch is removed
             raise
     return Outcome(
-        _artifact(store, folder, manifest), False, context.metrics, context.series, began, time.time()
+        Artifact.of(store, folder, manifest), False, context.metrics, context.series, began, time.time()
     )
 
 
@@ -447,12 +447,6 @@ def _documents(context: StepContext) -> str:
     return corpus_documents(Corpus(layers, None, context.folder), context.scratch)
 
 
-def _artifact(store: Store, folder: str, manifest: Manifest) -> Artifact:
-    step, _, fingerprint = folder.partition("/")
-    reference = Reference(root=store.uri, step=step, fingerprint=fingerprint, digest=manifest.digest)
-    return Artifact(store, reference, manifest)
-
-
 def _location(store: Store, artifact: Artifact) -> str:
     """Where an input lies: relative inside the same root, so that a moved root still resolves."""
     return artifact.folder if artifact.store.uri == store.uri else artifact.reference.uri
@@ -479,7 +473,7 @@ def _scratch(place: Path, step: str) -> Iterator[Path]:
 
 @contextmanager
 def _stop_signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that workers and scratch are cleaned up before the process ends."""
+    """Turn SIGTERM and SIGINT into an exception, so that workers and scratch are cleaned up before the process ends."""
 
     def stop(number: int, _frame: Any) -> None:
         raise Terminated(128 + number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -33,21 +34,6 @@ class ObjectInfo:
     key: str
     size: int
     etag: str
-
-
-@contextlib.contextmanager
-def keys_in_environment(keys: Mapping[str, str]) -> Iterator[None]:
-    """Stores opened inside the block find these AWS_* variables; after it the environment is as it was before."""
-    before = {name: os.environ.get(name) for name in keys}
-    os.environ.update(keys)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class ObjectMissing(DataError):
@@ -135,6 +121,21 @@ def open_store(uri: str) -> Store:
     raise UsageError(f"store {uri!r} is neither s3://bucket/prefix nor file:///directory")
 
 
+@contextlib.contextmanager
+def keys_in_environment(keys: Mapping[str, str]) -> Iterator[None]:
+    """Stores opened inside the block find these AWS_* variables; after it the environment is as it was before."""
+    before = {name: os.environ.get(name) for name in keys}
+    os.environ.update(keys)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def check_key(key: str) -> str:
     """``key`` itself, if it is a plain relative path. Raises DataError for one that could leave the root."""
     if not key or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/")):
@@ -201,8 +202,6 @@ class FileStore(Store):
             return self.create(key, data)
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        import fcntl
-
         with path.with_name(f".{path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:

@@ -20,9 +20,8 @@ from steps.text.segment import text_buffers
 from steps.text.simhash import new_cache, simhash64
 from steps.text.unicode_tables import classes
 
-VERSION = (
-    3  # raised when keys change for the same settings; older indexes are then made anew from their texts
-)
+# raised when keys change for the same settings; older indexes are then made anew from their texts
+VERSION = 3
 SCHEMA = pa.schema(
     [
         ("row", pa.int64()),

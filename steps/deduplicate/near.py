@@ -34,9 +34,8 @@ from steps.text.minhash import BANDS
 from steps.text.segment import text_buffers
 from steps.text.unicode_tables import classes
 
-MAP_SHARE = (
-    8  # a map task writes keys of an eighth of a partition's documents: some segments, none of them tiny
-)
+# a map task writes keys of an eighth of a partition's documents: some segments, none of them tiny
+MAP_SHARE = 8
 
 
 Ragged = tuple[np.ndarray, np.ndarray]  # offsets int64[n + 1] into values uint64[]

@@ -28,11 +28,9 @@ from steps.report.distribution import Distribution
 from steps.report.drift import FLOOR, LEAST, distances
 from steps.report.look import Stage
 
-REFERENCE_DOCUMENTS = (
-    500  # per language: PSI is then known to about 0.02 (own simulation: 9 / 500 for equal ones)
-)
+# per language: PSI is then known to about 0.02 (own simulation: 9 / 500 for equal ones)
+REFERENCE_DOCUMENTS = 500
 REFERENCE_SHARDS = 8
-CATEGORIES = ("language", "topic")
 
 
 class Drift(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -23,10 +22,8 @@ MEASURES = (
     *("sentence_length", "hard", "digits", "punctuation"),
 )
 _SENTENCE_END = r"[。！？!?.]+"
-DISTINCT_WINDOW, DISTINCT_BYTES = (
-    12,
-    32_768,
-)  # four Chinese characters or two English words; of the text's beginning
+DISTINCT_WINDOW = 12  # bytes: four Chinese characters or two English words
+DISTINCT_BYTES = 32_768  # of the text's beginning
 _HAN = r"[\p{Han}]"
 _WORDS, _LONG_WORDS = r"[\p{Latin}]+", r"[\p{Latin}]{7,}"
 # name, detector class: Table 1's four rates of level 1
@@ -156,11 +153,6 @@ def defect_names(findings: Sequence[Finding]) -> list[str]:
 def finite(value: float) -> float | None:
     """The number, or None where it is not one: JSON has no NaN."""
     return value if math.isfinite(value) else None
-
-
-def words_around(text: str, start: int, end: int, margin: int = 60) -> str:
-    """What a person sees of a finding: the span and a little around it, white space collapsed."""
-    return re.sub(r"\s+", " ", text[max(0, start - margin) : min(len(text), end, start + 300) + margin])
 
 
 def rates(report: Mapping[str, Any]) -> dict[str, float]:

@@ -26,9 +26,8 @@ Address = tuple[str, int]
 """A document's shard (sha256) and row in the corpus's base."""
 SHOWN = 5
 SHOWN_PER_DOCUMENT = 3
-COSTLIEST = (
-    0.05  # of the other documents (own choice): a bound that takes more removes a kind of text, not a defect
-)
+# of the other documents (own choice): a bound that takes more removes a kind of text, not a defect
+COSTLIEST = 0.05
 RULE_SIGNALS = "rule_"
 _CONTENT = ("_per_1000", "_lines")
 _DIGITS = 4  # significant ones of a proposed bound

@@ -31,9 +31,8 @@ from steps.ingest.protocol import CELL, FRAME, LOADING, OUT_OF_MEMORY, OUTCOMES,
 
 CRASHED, TIMED_OUT, NO_MEMORY = "parser_crashed", "parser_timeout", "parser_out_of_memory"
 MAX_LOST = 20  # records per object for which a new child is started (own choice); then its rest is set aside
-WALL_FACTOR = (
-    10  # a child may wait for its turn on a busy machine; a deadlock ends after this many times the limit
-)
+# a child may wait for its turn on a busy machine; a deadlock ends after this many times the limit
+WALL_FACTOR = 10
 # seconds in which kernels may be compiled where no image did it (own measurement: half a minute on a quiet machine)
 LONGEST_LOADING = 1800
 # own measurement: a page takes 12 to 20 times its size while its tree is held, a Parquet cell of 200 MB 1.1 GB before

@@ -13,15 +13,9 @@ from steps.report.blocks import Histogram, Line, Lines, Mark, Matrix, Panel, Ton
 from steps.report.distribution import Distribution
 from steps.report.format import number, plain
 
-WIDTH, WIDE, HEAD, PANEL, AXIS, LABELS, GRAPH = (
-    400,
-    860,
-    22,
-    70,
-    20,
-    12,
-    150,
-)  # user units; one is about a pixel
+# user units; one is about a pixel
+WIDTH, WIDE = 400, 860  # of a plot in the grid, and of one alone
+HEAD, PANEL, AXIS, LABELS, GRAPH = 22, 70, 20, 12, 150  # heights
 BINS = 56
 DOTS = 40  # points of a line that get a dot; more of them would hide it
 _LABEL_ROWS = 3

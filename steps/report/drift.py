@@ -9,10 +9,8 @@ from steps.report.distribution import Distribution
 LEAST = 100  # documents on both sides, below which a comparison says nothing (own choice)
 BINS = 10  # deciles of the earlier dump
 FLOOR = 1e-4  # share of an empty bin, so that its logarithm exists
-MODERATE, LARGE = (
-    0.1,
-    0.25,
-)  # PSI as scorecards read it (Siddiqi, Credit Risk Scorecards, 2006): below, no change
+# PSI as scorecards read it (Siddiqi, Credit Risk Scorecards, 2006): below, no change
+MODERATE, LARGE = 0.1, 0.25
 
 
 def reading(psi: float) -> str:

@@ -36,9 +36,8 @@ FUNCTION_WORDS = {
 TABLE = 512  # slots of the function word table, a power of two
 MOST = 4096  # tokens and lines of a document in which repetition is looked for (bounds time)
 GRAM = 4  # tokens of a repeated run, a power of two
-SHORT_TOKENS = (
-    8  # a line of fewer tokens is hardly a sentence (C4 wants 5 words, a Chinese clause has about 10)
-)
+# a line of fewer tokens is hardly a sentence (C4 wants 5 words, a Chinese clause has about 10)
+SHORT_TOKENS = 8
 LONG_WORD = 20  # characters; longer ones are addresses, identifiers and keys
 # How the kernel sees a character
 OTHER, LOWER, CAPITAL, NUMBER, MARK, GAP, WIDE_MARK, SINGLE = range(8)

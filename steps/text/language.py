@@ -42,9 +42,8 @@ HAN_AMONG_CODE = 0.1  # own measurement: Chinese articles with listings have 0.1
 SURE = 0.9  # of Japanese in Han alone, with CLD2: 0.1 % of Chinese sentences and half of such Japanese lines
 SHORT = 200  # letters up to which CLD2 may help out; of longer texts it calls program code English
 MIN_WORDS = 8
-ENGLISH_SHARE = (
-    0.12  # function words among words; English prose has 0.25-0.35, German, French and Spanish < 0.06
-)
+# function words among words; English prose has 0.25-0.35, German, French and Spanish < 0.06
+ENGLISH_SHARE = 0.12
 _ENGLISH = re.compile(
     r"\b(?:the|of|and|to|is|for|that|with|are|this|it|you|on|by|from)\b", re.IGNORECASE | re.ASCII
 )

@@ -25,9 +25,8 @@ from steps.text.scan_tables import CJK, INVISIBLES, Tables, tables
 MAX_ROUNDS = 8  # two are enough for prose; hostile text may stay unfinished, which is no error
 MIN_TRADITIONAL = 2  # characters in a line
 TRADITIONAL_LINE = 0.03  # of a line's Han, which masking leaves alone
-TRADITIONAL_TEXT = (
-    0.10  # of a text's; Traditional prose has 21-41 % (10th to 90th percentile of wiki_zh's lines)
-)
+# of a text's; Traditional prose has 21-41 % (10th to 90th percentile of wiki_zh's lines)
+TRADITIONAL_TEXT = 0.10
 
 # columns of the counts, in characters but for mojibake (lines or runs)
 REPAIRED, INVISIBLE, MARKUP, SYMBOLS, PUNCTUATION, CONVERTED = range(6)

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from steps.core.errors import ConfigError
 
-HOPPER = (
-    9,
-    0,
-)  # flash-attn-4 has a backward pass from this compute capability on (its interface.py asserts so)
+# flash-attn-4 has a backward pass from this compute capability on (its interface.py asserts so)
+HOPPER = (9, 0)
 
 
 def choose_backend(wanted: str, capability: tuple[int, int] | None) -> str:

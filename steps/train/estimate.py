@@ -20,13 +20,10 @@ GIB = 1 << 30
 LOSS_CHUNK = 4096  # layers.LOSS_CHUNK, whose module needs torch
 # Half of what an H100 or H200 does at its peak in BF16: the share that docs/training.md measures at these settings.
 GPU_TFLOPS = 500.0
-CPU_TFLOPS = (
-    0.02  # one core of ours with FP32 weights of some million numbers (own measurement: the acceptance run)
-)
-GPU_RUNTIME, CPU_RUNTIME = (
-    1.5 * GIB,
-    0.6 * GIB,
-)  # CUDA context, NCCL; a process that has loaded torch and DeepSpeed
+# one core of ours with FP32 weights of some million numbers (own measurement: the acceptance run)
+CPU_TFLOPS = 0.02
+GPU_RUNTIME = 1.5 * GIB  # CUDA context, NCCL
+CPU_RUNTIME = 0.6 * GIB  # a process that has loaded torch and DeepSpeed
 MEMORY, PRICE = "TOKENMILL_DEVICE_MEMORY_GIB", "TOKENMILL_RANK_HOUR_PRICE"
 
 
