@@ -22,6 +22,7 @@ from steps.core.step import Outcome, Step, StepContext, run_step
 
 ARTICLES = "lctt_opensource/lctt_opensource_zh_en.jsonl.gz"
 SHARD_BYTES = 8_000_000
+LOOK_EVERY = 0.02  # seconds between looks at a running process
 
 
 def articles(language: str) -> list[str]:
@@ -83,15 +84,21 @@ class Cost:
     processes: tuple[float, ...] = ()
 
 
-def run_process(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
-    """The cost of a command; exits with its output where it fails. Memory is sampled 50 times a second (PSS)."""
+def run_process(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, memory_every: float = LOOK_EVERY
+) -> Cost:
+    """The cost of a command; exits with its output where it fails.
+
+    Memory (PSS) is sampled every so many seconds. To sum up the pages of a process takes some milliseconds: 50 times a
+    second that is a sixth of a core, which the command lacks where it uses all of them.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
     process = subprocess.Popen(
         command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     peak, seen = [0], dict[int, float]()
-    watcher = threading.Thread(target=_watch, args=(process, peak, seen), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(process, peak, seen, memory_every), daemon=True)
     watcher.start()
     output, _ = process.communicate()
     wall = time.monotonic() - began
@@ -103,12 +110,17 @@ def run_process(command: Sequence[str], environment: Mapping[str, str] | None = 
     return Cost(wall, cpu, peak[0], tuple(sorted(seen.values(), reverse=True)))
 
 
-def _watch(process: subprocess.Popen[bytes], peak: list[int], seen: dict[int, float]) -> None:
+def _watch(
+    process: subprocess.Popen[bytes], peak: list[int], seen: dict[int, float], memory_every: float
+) -> None:
+    due = 0.0
     while process.poll() is None:
         tree = _tree(process.pid)
-        peak[0] = max(peak[0], sum(_resident(pid) for pid in tree))
         seen.update((pid, max(seen.get(pid, 0.0), _cpu(pid))) for pid in tree)
-        time.sleep(0.02)
+        if time.monotonic() >= due:
+            peak[0] = max(peak[0], sum(_resident(pid) for pid in tree))
+            due = time.monotonic() + memory_every
+        time.sleep(LOOK_EVERY)
 
 
 def _cpu(pid: int) -> float:
