@@ -130,4 +130,4 @@ def wait_until(true: Callable[[], bool], seconds: float, say: Callable[[], Any])
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"after {seconds:.0f} s: {say()}"
-        time.sleep(2)
+        time.sleep(1)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from steps.core.signing import PRIVATE, SIGNING_KEY
 from tests.steps.gate.line import records
 from tests.steps.gate.test_planted import DOCUMENTS, pieces, planted
 from tests.system.review import answer_one
+from tests.system.stack import wait_until
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -76,14 +77,6 @@ class Mill:
         return AirflowApi(self.services.airflow_url, "admin", self.services.settings["airflow_password"])
 
 
-def until(true: Callable[[], bool], seconds: float, say: Callable[[], Any]) -> None:
-    """Returns when ``true()`` is; fails after ``seconds`` with what ``say()`` knows."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, say()
-        time.sleep(1)
-
-
 @dataclass
 class Run:
     """One run of a DAG, as a person sees it in the UI."""
@@ -104,7 +97,7 @@ class Run:
                 return error.status == 409
             return True
 
-        until(arrived, 60, self.states)
+        wait_until(arrived, 60, self.states)
 
     def trigger(self, conf: dict[str, Any], key: str | None) -> None:
         body = {"dag_run_id": self.id, "logical_date": None, "conf": conf, "partition_key": key}
@@ -114,12 +107,12 @@ class Run:
         return {task["task_id"]: task["state"] for task in self.api.tasks(self.dag, self.id)}
 
     def await_state(self, task: str, *states: str, seconds: float = 240) -> None:
-        until(lambda: self.states()[task] in states, seconds, self.states)
+        wait_until(lambda: self.states()[task] in states, seconds, self.states)
 
     def await_end(self, seconds: float = 300) -> str:
         """``success`` or ``failed``."""
         state = lambda: (self.api.run(self.dag, self.id) or {})["state"]  # noqa: E731
-        until(lambda: state() in ("success", "failed"), seconds, self.states)
+        wait_until(lambda: state() in ("success", "failed"), seconds, self.states)
         return str(state())
 
     def mark(self, *tasks: str) -> None:
@@ -361,7 +354,7 @@ def test_the_same_corpus_without_them_passes_and_starts_training(judged: Judged)
     assert judged.good.await_end() == "success"
     facts = api.result("data_factory", judged.good.id, "gate")["facts"]
     assert (facts["status"], facts["defective"]) == ("pass", 0)
-    until(lambda: partition(judged.good) in trained_on(api), 120, lambda: trained_on(api))
+    wait_until(lambda: partition(judged.good) in trained_on(api), 120, lambda: trained_on(api))
     stop_training(api)
 
 
@@ -371,7 +364,7 @@ def test_marking_the_verdict_and_publish_successful_publishes_nothing_and_starts
     run, api = judged.bad, judged.bad.api
     run.await_end()
     judged.good.await_end()  # what it publishes and starts is not to be taken for the marked run's
-    until(lambda: partition(judged.good) in trained_on(api), 120, lambda: trained_on(api))
+    wait_until(lambda: partition(judged.good) in trained_on(api), 120, lambda: trained_on(api))
     events, trained = asset_events(api), trained_on(api)
     run.mark("verdict")
     run.await_state("publish", "failed")
