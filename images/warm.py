@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from steps.mix.overlap import build_index, find_items
 from steps.pack.fit import gather, whole
+from steps.text.overlap import build_index, find_items
 
 TEXTS = Path(__file__).resolve().parents[1] / "demo" / "texts"
 SOURCES = """

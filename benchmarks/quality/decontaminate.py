@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from benchmarks.quality.chain import markdown, read_jsonl, shared
 from steps.mix.config import Decontamination
-from steps.mix.overlap import build_index, find_items
+from steps.text.overlap import build_index, find_items
 
 SETTINGS = Decontamination()
 WAYS: dict[str, Callable[[str], str]] = {

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,15 @@ class SandboxedCodeMetric:
             for size in wanted
             if all(len(said) >= size for said in found.values())
         }, found
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """All texts in a data set's record, from top to bottom."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(inner)
 
 
 def pass_at(k: int, outcomes: list[str]) -> float:
@@ -161,6 +171,7 @@ class Harness:
             "filter": sample["filter"],
             "prompt": str(sample["arguments"][0][0]),
             "target": str(sample["target"]),
+            "record": "\n".join(texts_of(sample["doc"])),
             "responses": sample["resps"],
             "answers": answers,
             "outcomes": [self.code.outcomes[text] for text in tried if text in self.code.outcomes],

@@ -20,6 +20,18 @@ class Score(NamedTuple):
     items: int
 
 
+class Clean(NamedTuple):
+    """A benchmark's score without the items that stand in documents meant for training, and their number.
+
+    The score is None where it is no mean over items, or where no item is left.
+    """
+
+    found: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
 class Difference(NamedTuple):
     """Mean difference over the items that two models share, and the ends of its interval."""
 
@@ -54,6 +66,21 @@ def score(name: str, benchmark: Benchmark, found: Mapping[str, Any], confidence:
     return Score(float(value), low, high, len(values))
 
 
+def clean_score(
+    benchmark: Benchmark, whole: Score, items: Sequence[Mapping[str, Any]], confidence: float
+) -> Clean:
+    """The score over those of the ``items`` that were not found in documents meant for training."""
+    values = item_scores(benchmark, items)
+    held = item_scores(benchmark, [item for item in items if item["found"]])
+    left = item_scores(benchmark, [item for item in items if not item["found"]])
+    if not held:
+        return Clean(0, whole.value, whole.low, whole.high)
+    if not left or not _is_mean(whole.value, list(values.values())):
+        return Clean(len(held), None, None, None)
+    value = math.fsum(left.values()) / len(left)
+    return Clean(len(held), value, *interval(value, list(left.values()), None, confidence))
+
+
 def item_scores(
     benchmark: Benchmark, items: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str, str, int], float]:
@@ -78,11 +105,7 @@ def interval(
     is wide enough for values between too, whose variance is smaller. Otherwise the harness' standard error, if any.
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    if (
-        values
-        and all(0 <= v <= 1 for v in values)
-        and math.isclose(math.fsum(values) / len(values), value, abs_tol=1e-9)
-    ):
+    if all(0 <= v <= 1 for v in values) and _is_mean(value, values):
         n = len(values) + z * z
         middle = (math.fsum(values) + z * z / 2) / n
         half = z * math.sqrt(middle * (1 - middle) / n)
@@ -90,6 +113,10 @@ def interval(
     if isinstance(stderr, (int, float)) and math.isfinite(stderr):
         return value - z * stderr, value + z * stderr
     return None, None
+
+
+def _is_mean(value: float, values: Sequence[float]) -> bool:
+    return bool(values) and math.isclose(math.fsum(values) / len(values), value, abs_tol=1e-9)
 
 
 def difference(

@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from steps.benchmark.champion import ALIAS, SCORES, compare, items_key
 from steps.benchmark.config import Config
+from steps.benchmark.contamination import found_in_training
 from steps.benchmark.harness import HarnessChild
 from steps.benchmark.models import Model, lay_out, models_of
 from steps.benchmark.report import report
-from steps.benchmark.scores import score
+from steps.benchmark.scores import clean_score, score
 from steps.core.artifact import Files
 from steps.core.digest import canonical_json
 from steps.core.errors import ConfigError
@@ -31,6 +32,7 @@ ITEMS = pa.schema(
         ("filter", pa.string()),
         ("prompt", pa.large_string()),
         ("target", pa.large_string()),
+        ("found", pa.bool_()),
         ("responses", pa.large_string()),
         ("answers", pa.large_string()),
         ("outcomes", pa.large_string()),
@@ -66,6 +68,8 @@ def run(ctx: StepContext) -> None:
         desk.close()
     for row in scores:
         ctx.metric(f"eval/{row['benchmark']}", row["score"], row["tokens"])
+        if row["found"] and row["clean"]["score"] is not None:
+            ctx.metric(f"eval/{row['benchmark']}_clean", row["clean"]["score"], row["tokens"])
     ctx.set("scores", scores)
     last = models[-1].name
     items = {name: entries[last, name] for name in config.benchmarks}
@@ -141,14 +145,25 @@ def measure(desk: Desk, model: Model, name: str, task: dict[str, Any], part: Par
     config: Config = part.config
     benchmark = config.benchmarks[name]
     found = desk.ask(model, name)
+    items = found["items"]
+    held = found_in_training(part.inputs["model"], [item.pop("record") for item in items])
+    items = [item | {"found": seen} for item, seen in zip(items, held, strict=True)]
     got = score(name, benchmark, found, config.confidence)
-    items = found.pop("items")
+    clean = clean_score(benchmark, got, items, config.confidence)
+    del found["items"]
     rows = [
         item | {column: json.dumps(item[column], ensure_ascii=False) for column in AS_JSON} for item in items
     ]
     part.put_table(items_key(model.name, name), pa.Table.from_pylist(rows, schema=ITEMS), "items")
     part.put_bytes(f"results/{model.name}/{name}.json", canonical_json(found), "results")
-    return {"score": got.value, "low": got.low, "high": got.high, "items": got.items}
+    return {
+        "score": got.value,
+        "low": got.low,
+        "high": got.high,
+        "items": got.items,
+        "found": clean.found,
+        "clean": {"score": clean.value, "low": clean.low, "high": clean.high},
+    }
 
 
 def meet_champion(
@@ -165,7 +180,7 @@ def meet_champion(
 
 STEP = Step(
     name="benchmark",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("model"), Input("benchmarks", optional=True)),

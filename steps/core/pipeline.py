@@ -71,7 +71,11 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
     ),
     "continual_pretraining": (
         Stage("ingest", {"source": "run:source"}),
-        Stage("mix", {"corpora": "run:corpora", "supervised": "ingest"}, image="trainer"),
+        Stage(
+            "mix",
+            {"corpora": "run:corpora", "supervised": "ingest", "benchmarks": "run:benchmarks"},
+            image="trainer",
+        ),
         Stage("initialize", {"mix": "mix"}, image="trainer"),
         *(_pack(number) for number in (1, 2, 3)),
         *(_train(number) for number in (1, 2, 3)),

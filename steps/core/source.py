@@ -32,8 +32,8 @@ class SourceSettings(BaseModel):
     )
     kind: Kind = Field(
         "web",
-        description="What the texts are; rules have exemptions by kind. benchmark: data sets and task files for "
-        "the benchmark stage, which no other stage reads.",
+        description="What the texts are; rules have exemptions by kind. benchmark: a folder of data sets and task "
+        "files that models are measured on, whose items are kept out of what they are trained on.",
     )
     licence: str = Field("", description="Licence of the texts, kept with every document.")
     language: str = Field("", description="Declared language code; empty: detected.")

@@ -72,7 +72,7 @@ class Config(StepConfig):
     embedding_weights: Weights = Field(
         "mean",
         description="Weights of the former pieces' rows in a new row of the embedding (not reported by Ziya2): equal, "
-        "falling or growing with position, or the first or last piece alone.",
+        "falling or growing with position, or the first or last piece alone (benchmarks/quality/initialize.py).",
     )
     head_weights: Weights = Field(
         "mean",

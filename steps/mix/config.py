@@ -66,14 +66,15 @@ class SupervisedSet(Amount):
 
 
 class Decontamination(BaseModel):
-    """Which test items training must not see, and what counts as seeing one."""
+    """What counts as seeing a test item, of all data sets in the recipe's sources of kind benchmark."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    benchmarks: tuple[str, ...] = Field(
-        (),
-        description="Sources of the run that hold benchmark test items. They are never trained on; documents of any "
-        "other source that hold one of their items are left out.",
+    fields: tuple[str, ...] = Field(
+        ("question", "Question", "problem", "prompt", "query", "text", "sentence"),
+        min_length=1,
+        description="Record fields that hold a benchmark's item, the first that a record has (MMLU, C-Eval and GSM8K: "
+        "question, CMMLU: Question, MATH: problem, HumanEval: prompt). Choices are left out: copies letter them.",
     )
     tokens: int = Field(
         8,
@@ -118,7 +119,9 @@ class Config(StepConfig):
         description="Supervised sets by source, or source/task; documents of others are left out.",
     )
     decontamination: Decontamination = Field(
-        Decontamination(), description="Benchmark test sets that training must not see."
+        Decontamination(),
+        description="How items of the recipe's benchmarks (its sources of kind benchmark) are looked for; documents "
+        "that hold one are left out.",
     )
     stage_2_replay: float = Field(
         1.0,
@@ -145,14 +148,6 @@ class Config(StepConfig):
         description="Largest share of a language or task that may be held out (own choice).",
     )
     plan_rows: int = Field(1_000_000, ge=1, description="Rows per plan file.")
-
-    @model_validator(mode="after")
-    def _benchmarks_are_not_trained_on(self) -> Config:
-        named = {name.partition("/")[0] for name in self.supervised} | set(self.web)
-        both = sorted(set(self.decontamination.benchmarks) & named)
-        if both:
-            raise ValueError(f"{', '.join(both)} cannot be a benchmark and be trained on")
-        return self
 
     def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
         """Data sets that have less than they are asked for; held-out documents and test items go off that, too."""

@@ -7,17 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from steps.core.artifact import Files
-from steps.core.corpus import ROW, Corpus
-from steps.core.errors import ConfigError
+from steps.core.corpus import ROW
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter, cached_store
+from steps.core.source import SourceListing, fetch_object
+from steps.mix.benchmarks import data_set, read_items
 from steps.mix.config import Config
-from steps.mix.overlap import Index, build_index, find_items
+from steps.text.overlap import Index, build_index, find_items
 
-COLUMNS = ["doc_id", "source", "language", "text", "prompt"]
+ITEMS = pa.schema(
+    [("benchmark", pa.string()), ("object", pa.string()), ("record", pa.int64()), ("item", pa.large_string())]
+)
+BENCHMARKS = "benchmarks"  # the input
+FOUND = "found_items"
 SHOWN = 160  # characters of an item that the ledger quotes
 RULE = "holds_benchmark_item"
 
@@ -25,51 +29,55 @@ RULE = "holds_benchmark_item"
 class Items(NamedTuple):
     """All benchmark items: who they are, and their n-grams."""
 
-    table: pa.Table  # shard, row, doc_id, source, item
+    table: pa.Table  # benchmark, object, record, item
     grams: Index
 
 
 def collect_items(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """Write the items of the recipe's benchmarks as a temporary table; returns how many of each are long enough.
+    """Write the items of the recipe's benchmarks as a temporary table; returns how many each has and can be looked for.
 
-    An item is the prompt of a supervised record, and the text of another. Raises ConfigError if a benchmark has none.
+    An item that a data set has twice counts once. Raises ConfigError for a data set whose items cannot be told.
     """
     settings = part.config.decontamination
-    found = []
-    for shard in Corpus.open(part.inputs["supervised"]).shards if "supervised" in part.inputs else []:
-        table = shard.read(COLUMNS)
-        table = table.filter(pc.is_in(table["source"], pa.array(settings.benchmarks)))
-        items = table["text"]
-        if "prompt" in table.column_names:
-            items = pc.if_else(pc.greater(pc.binary_length(table["prompt"]), 0), table["prompt"], items)
-        found.append(
-            pa.table(
-                {
-                    "shard": pa.array([shard.sha256] * table.num_rows, pa.string()),
-                    "row": table[ROW],
-                    "doc_id": table["doc_id"],
-                    "source": table["source"],
-                    "item": pc.cast(pc.fill_null(items, ""), pa.large_string()),
-                }
-            )
-        )
-    table = pa.concat_tables(found).combine_chunks() if found else None
-    known = set(pc.unique(table["source"]).to_pylist()) if table else set()
-    missing = sorted(set(settings.benchmarks) - known)
-    if missing or table is None:
-        raise ConfigError(
-            f"mix.decontamination.benchmarks: the run's sources have no documents of {', '.join(missing)}"
-        )
-    part.put_table("benchmarks.parquet", table, "benchmarks", temporary=True)
+    found: dict[str, list[Any]] = {name: [] for name in ITEMS.names}
+    known: set[tuple[str, str]] = set()
+    for item in SourceListing.of(part.inputs[BENCHMARKS]).objects:
+        path = fetch_object(item, part.locations, part.scratch)
+        name = data_set(item.key, item.source)
+        for record, text in enumerate(read_items(path, item.key, settings.fields)):
+            if (name, text) not in known:
+                known.add((name, text))
+                for column, value in zip(found, (name, item.sha256, record, text), strict=True):
+                    found[column].append(value)
+        path.unlink()
+    table = pa.table(found, schema=ITEMS)
+    part.put_table("items.parquet", table, "items", temporary=True)
     long_enough = build_index(table["item"], settings.tokens, settings.common).reachable > 0
-    sources = np.array(table["source"].to_pylist(), object)
+    names = np.array(found["benchmark"], object)
     return {
         name: {
-            "items": int((sources == name).sum()),
-            "too_short": int(((sources == name) & ~long_enough).sum()),
+            "items": int((names == name).sum()),
+            "too_short": int(((names == name) & ~long_enough).sum()),
         }
-        for name in sorted(known)
+        for name in sorted(set(found["benchmark"]))
     }
+
+
+def write_found(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
+    """Write the items that documents hold, with how many hold each; returns how many items of each benchmark those are.
+
+    ``task`` names the file of all items, and those of `leave_out` for every shard.
+    """
+    files = Files(part.store, task["folder"])
+    items = files.read_table(FileEntry.model_validate(task["items"]))
+    documents = np.zeros(items.num_rows, np.int64)
+    for entry in task["held"]:
+        held = files.read_table(FileEntry.model_validate(entry))
+        documents[held["item"].to_numpy()] += held["documents"].to_numpy()
+    table = items.append_column("documents", pa.array(documents)).filter(pa.array(documents > 0))
+    part.put_table("found_items.parquet", table, FOUND)
+    counted = table.group_by("benchmark", use_threads=False).aggregate([("item", "count")]).to_pylist()
+    return {row["benchmark"]: row["item_count"] for row in counted}
 
 
 @lru_cache(maxsize=1)
@@ -84,7 +92,8 @@ def leave_out(
 ) -> tuple[np.ndarray, dict[str, dict[str, int]]]:
     """Which documents hold a benchmark item (bool), and how many by benchmark and source; each goes to the ledger.
 
-    ``table`` has the recipe's documents of one shard; ``task`` names the file of items that `collect_items` wrote.
+    ``table`` has the recipe's documents of one shard; ``task`` names the file of items that `collect_items` wrote. The
+    items that any of them holds become a temporary table.
     """
     config: Config = part.config
     settings = config.decontamination
@@ -92,13 +101,16 @@ def leave_out(
         part.store.uri, task["folder"], FileEntry(**task["items"]).model_dump_json(), *_shape(config)
     )
     hits = find_items(table["text"], items.grams, settings.tokens, settings.share)
+    several = np.flatnonzero(hits.documents)
+    counted = pa.table({"item": several, "documents": hits.documents[several]})
+    part.put_table("held.parquet", counted, "held", temporary=True)
     held = np.flatnonzero(hits.item >= 0)
     matched: dict[str, dict[str, int]] = {}
     columns = [ROW, "doc_id", "source", "language", "text"]
     for at, row in zip(held.tolist(), table.select(columns).take(pa.array(held)).to_pylist(), strict=True):
         item = items.table.slice(int(hits.item[at]), 1).to_pylist()[0]
         where = (row["source"], row["language"], 1, len(row["text"].encode()))
-        sources = matched.setdefault(item["source"], {})
+        sources = matched.setdefault(item["benchmark"], {})
         sources[row["source"]] = sources.get(row["source"], 0) + 1
         part.count.add_input(*where)
         part.count.add_removed(RULE, *where)
@@ -111,10 +123,9 @@ def leave_out(
             source=where[0],
             language=where[1],
             value=float(hits.share[at]),
-            detail=f"{item['source']}: {item['item'][:SHOWN]}",
-            match_shard=item["shard"],
-            match_row=item["row"],
-            match_doc_id=item["doc_id"],
+            detail=f"{item['benchmark']}: {item['item'][:SHOWN]}",
+            match_shard=item["object"],
+            match_row=item["record"],
             similarity=float(hits.share[at]),
         )
     return hits.item >= 0, matched

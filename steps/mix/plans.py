@@ -135,11 +135,7 @@ def _count(table: pa.Table, rows: Rows, choice: Choice, part: PartWriter) -> Non
     used = choice.heldout & (rows.data_set >= 0)
     for stage in STAGES:
         used[choice.plans[stage].rows] = True
-    benchmark = pc.is_in(
-        table["source"].cast(pa.string()), pa.array(part.config.decontamination.benchmarks, pa.string())
-    ).to_numpy(zero_copy_only=False)
-    unused = np.where(benchmark, "benchmark", "not_in_recipe")
-    fate = np.where(used, "used", np.where(rows.data_set < 0, unused, "beyond_amount"))
+    fate = np.where(used, "used", np.where(rows.data_set < 0, "not_in_recipe", "beyond_amount"))
     grouped = (
         pa.table({**_plain(table, "source", "language"), "fate": fate, "bytes": table["bytes"]})
         .group_by(["source", "language", "fate"], use_threads=False)

@@ -63,13 +63,22 @@ def benchmark_sections(facts: dict[str, Any]) -> list[Section]:
     """How many items each benchmark has, and how many documents of which source were left out for one of them."""
     title = "Benchmark items in the training data"
     if not facts["benchmarks"]:
-        said = "The recipe names no benchmarks, so that nothing was compared with test items."
+        said = "The recipe has no source of kind benchmark, so that nothing was compared with test items."
         return [Section(title, [Text(said)])]
     rows = []
     for name, counted in sorted(facts["benchmarks"].items()):
         sources = facts["left_out"].get(name, {})
         said = ", ".join(f"{source}: {n:,}" for source, n in sorted(sources.items()))
-        rows.append([name, counted["items"], counted["too_short"], sum(sources.values()), said])
-    columns = ["benchmark", "items", "too short to look for", "documents left out", "of which source"]
+        rows.append(
+            [name, counted["items"], counted["too_short"], counted["found"], sum(sources.values()), said]
+        )
+    columns = [
+        "benchmark",
+        "items",
+        "too short to look for",
+        "found",
+        "documents left out",
+        "of which source",
+    ]
     note = "The ledger names for each document the item that it holds, and how much of the item matched."
     return [Section(title, [Table("", columns, rows, note)])]

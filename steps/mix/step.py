@@ -16,10 +16,10 @@ from steps.core.document import text_bytes, text_digests
 from steps.core.document_set import corpus_documents
 from steps.core.errors import DataError, VerdictRefused
 from steps.core.parts import PartWriter, open_artifact
-from steps.core.step import Input, Step, StepContext
+from steps.core.step import Input, PartResult, Step, StepContext
 from steps.core.verification import Acceptance, verify_corpus
 from steps.mix.config import Config
-from steps.mix.decontaminate import collect_items, leave_out
+from steps.mix.decontaminate import BENCHMARKS, collect_items, leave_out, write_found
 from steps.mix.keys import row_keys, text_keys
 from steps.mix.plans import write_plans
 from steps.mix.report import report
@@ -37,10 +37,11 @@ def run(ctx: StepContext) -> None:
     shards = list_shards(ctx.inputs)
     benchmarks = collect(ctx)
     scans = ctx.map("scan", scan, [{"shard": shard, **benchmarks} for shard in shards])
+    note_found(ctx, benchmarks, scans)
     chosen = ctx.part(
         "choose",
         write_plans,
-        {"shards": shards, "scans": [part.temporary[0].model_dump() for part in scans], "folder": ctx.folder},
+        {"shards": shards, "scans": temporary(scans, "scan"), "folder": ctx.folder},
     )
     for key, value in chosen.result.items():
         ctx.set(key, value)
@@ -54,12 +55,12 @@ def run(ctx: StepContext) -> None:
 
 
 def collect(ctx: StepContext) -> dict[str, Any]:
-    """Collect the benchmarks' items, if the recipe names any; what a scan needs to look for them."""
-    if not ctx.config.decontamination.benchmarks:
-        ctx.log.warning("mix: the recipe names no benchmarks: training data is not compared with test items")
+    """Collect the benchmarks' items, if the recipe has any; what a scan needs to look for them."""
+    if BENCHMARKS not in ctx.inputs:
+        ctx.log.warning("mix: the recipe has no benchmarks: training data is not compared with test items")
         ctx.set("benchmarks", {})
         return {}
-    found = ctx.part("benchmarks", collect_items)
+    found = ctx.part(BENCHMARKS, collect_items)
     ctx.set("benchmarks", found.result)
     for name, counted in found.result.items():
         if counted["too_short"]:
@@ -71,6 +72,21 @@ def collect(ctx: StepContext) -> dict[str, Any]:
                 ctx.config.decontamination.tokens,
             )
     return {"items": found.temporary[0].model_dump(), "folder": ctx.folder}
+
+
+def note_found(ctx: StepContext, benchmarks: dict[str, Any], scans: list[PartResult]) -> None:
+    """Write down which items the documents held: `benchmark` tells their scores from those of the others."""
+    if benchmarks:
+        found = ctx.part("found", write_found, {**benchmarks, "held": temporary(scans, "held")}).result
+        counted = {
+            name: {**known, "found": found.get(name, 0)} for name, known in ctx.facts["benchmarks"].items()
+        }
+        ctx.set("benchmarks", counted)
+
+
+def temporary(parts: list[PartResult], kind: str) -> list[dict[str, Any]]:
+    """What the parts wrote of a kind for later phases."""
+    return [entry.model_dump() for part in parts for entry in part.temporary if entry.kind == kind]
 
 
 def matched(results: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
@@ -96,7 +112,7 @@ def verify_documents(artifact: Artifact, scratch: Path) -> None:
 def list_shards(inputs: dict[str, Artifact]) -> list[dict[str, Any]]:
     """Every base shard of every corpus: the input it came by, its place there, its digest and rows."""
     found = []
-    for name in sorted(inputs):
+    for name in sorted(set(inputs) - {BENCHMARKS}):
         for shard in Corpus.open(inputs[name]).shards:
             found.append({"input": name, "index": shard.index, "sha256": shard.sha256, "rows": shard.rows})
     return found
@@ -124,7 +140,7 @@ def scan(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     table = table.append_column("set", pa.array(sets, pa.string()))
     found: dict[str, dict[str, int]] = {}
     if "items" in task:
-        # benchmarks themselves are in no set; whatever else the recipe does not use is not worth a look either
+        # what the recipe does not use is not worth a look
         used = pc.is_valid(table["set"]).to_numpy(zero_copy_only=False)
         held = np.zeros(table.num_rows, bool)
         held[used], found = leave_out(table.filter(pa.array(used)), shard.sha256, task, part)
@@ -184,8 +200,6 @@ def keys_of(table: pa.Table, shard: str, supervised: bool, config: Config) -> pa
 
 def _data_set(source: str, task: str, supervised: bool, config: Config) -> str | None:
     """The name of a document's data set, or None where the recipe does not use it."""
-    if source in config.decontamination.benchmarks:
-        return None
     if supervised:
         for name in (f"{source}/{task}", source):
             if name in config.supervised:
@@ -196,10 +210,14 @@ def _data_set(source: str, task: str, supervised: bool, config: Config) -> str |
 
 STEP = Step(
     name="mix",
-    version=2,
+    version=3,
     config=Config,
     run=run,
-    inputs=(Input("corpora", optional=True, many=True), Input("supervised", optional=True)),
+    inputs=(
+        Input("corpora", optional=True, many=True),
+        Input("supervised", optional=True),
+        Input(BENCHMARKS, optional=True),
+    ),
     libraries=("xxhash", "numba"),
     report=report,
 )

@@ -131,13 +131,13 @@ def plan_run(
         dump = f"{recipe.name}-{json_digest([item.model_dump() for item in corpora['objects']])[:12]}"
     source = run_step("plan", config=Config(dump=dump, **corpora), inputs={}, root=root, locations=locations)
     inputs = resolve_run_inputs(recipe, dump, given or {}, root)
-    ahead = forecast(recipe, configs, dump, corpora["objects"], inputs, root)
-    refuse_what_does_not_fit(ahead, root)
-    for line in said_before(recipe, configs, inputs, ahead, store):
-        LOG.warning("%s", line)
     if benchmarks["objects"]:  # an artifact of their own: another benchmark makes no other corpus
         config = Config(dump="benchmarks", **benchmarks)
         inputs["benchmarks"] = run_step("plan", config=config, inputs={}, root=root, locations=locations).ref
+    ahead = forecast(recipe, configs, dump, [item for _, items in listed for item in items], inputs, root)
+    refuse_what_does_not_fit(ahead, root)
+    for line in said_before(recipe, configs, inputs, ahead, store):
+        LOG.warning("%s", line)
     run = {
         "dag": recipe.dag,
         "run_id": run_id,

@@ -24,6 +24,7 @@ from steps.core.step import fingerprint_payload, load_step
 from steps.core.store import Store, open_store
 from steps.plan.config import Config
 from steps.plan.limits import Limits
+from steps.plan.objects import split_sources
 
 RATES = Path(__file__).with_name("rates.yaml")
 MARGIN = 1.3  # predictions are so much above what was measured (own choice)
@@ -61,18 +62,23 @@ def forecast(
     The sizes are those of inputs that are made already; before that, of the raw objects as text.
     """
     store, rates, workers = open_store(root), load_rates(), Runtime.from_environment().workers
-    read = [source for source in recipe.sources if source.kind != "benchmark"]
-    objects = [item for item in objects if item.source in {source.name for source in read}]
-    raw = sum(expanded(item.key, item.bytes) for item in objects)
-    plan = Config(dump=dump or "", sources=[source.settings() for source in read], objects=objects)
-    source = _committed(store, "plan", plan, {})
-    run_inputs = {**inputs, "source": source} if source else inputs
+    listed = [[item for item in objects if item.source == source.name] for source in recipe.sources]
+    corpora, benchmarks = split_sources(recipe, listed)
+    raw = sum(expanded(item.key, item.bytes) for item in corpora["objects"])
+    planned = {"source": _committed(store, "plan", Config(dump=dump or "", **corpora), {})}
+    if benchmarks["objects"]:
+        planned["benchmarks"] = _committed(store, "plan", Config(dump="benchmarks", **benchmarks), {})
+    run_inputs = {**inputs, **planned}
     made: dict[str, str] = {}
     found = []
     for stage in stages(recipe.dag):
         refs = resolve_inputs(stage, run_inputs, made)
-        expected = {name for name, origin in stage.inputs.items() if not origin.startswith("run:")}
-        ready = source is not None and expected <= set(refs)
+        expected = {
+            name
+            for name, origin in stage.inputs.items()
+            if not origin.startswith("run:") or origin.removeprefix("run:") in planned
+        }
+        ready = expected <= set(refs)
         config = configs[stage.section]
         cached = _committed(store, stage.step, config, refs) if ready else None
         if cached:

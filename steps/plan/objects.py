@@ -71,7 +71,7 @@ def list_objects(source: RecipeSource, dump: str | None) -> tuple[str, list[Sour
 def split_sources(
     recipe: Recipe, listed: Sequence[Sequence[SourceObject]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings and objects of the sources that become corpora, and of those that only the benchmark stage reads.
+    """Settings and objects of the sources that become corpora, and of the benchmarks.
 
     Raises ConfigError for a benchmark in a DAG that has no such stage.
     """

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import Field
 
 from steps.core.config import Runtime, StepConfig
@@ -72,8 +73,29 @@ def run(ctx: StepContext) -> None:
         ctx.set("tokens", 1000 * ctx.config.stage)
 
 
+class MixConfig(StepConfig):
+    decontamination: dict[str, float] = Field(
+        {"tokens": 4, "share": 0.5, "common": 100}, description="As mix has it."
+    )
+
+
+def write_found(task: dict[str, Any], part: PartWriter) -> None:
+    """As mix writes it: one of the programs was found in a document."""
+    part.put_table("found_items.parquet", pa.table({"item": [BODIES["hostile"]]}), "found_items")
+
+
+def run_mix(ctx: StepContext) -> None:
+    ctx.part("found", write_found)
+
+
+def run_nothing(ctx: StepContext) -> None:
+    pass
+
+
+MIX = Step("mix", 1, MixConfig, run_mix)
+PACK = Step("pack", 1, StepConfig, run_nothing, (Input("mix"),))
 INITIALIZE = Step("initialize", 1, Config, run)
-TRAIN = Step("train", 1, Config, run, (Input("model"), Input("previous", optional=True)))
+TRAIN = Step("train", 1, Config, run, (Input("model"), Input("tokens"), Input("previous", optional=True)))
 EXPORT = Step("export", 1, Config, run, (Input("train"), Input("model")))
 
 
@@ -83,9 +105,11 @@ def make_export(root: Path, last_seed: int = 2) -> Outcome:
     def made(step: Step, inputs: dict[str, str], **config: Any) -> Outcome:
         return run_step(step, config=config, inputs=inputs, root=f"file://{root}", runtime=Runtime(workers=1))
 
+    tokens = made(PACK, {"mix": made(MIX, {}).ref})
     base = made(INITIALIZE, {}, seed=0)
-    first = made(TRAIN, {"model": base.ref}, seed=1, stage=1)
-    second = made(TRAIN, {"model": base.ref, "previous": first.ref}, seed=last_seed, stage=2)
+    given = {"model": base.ref, "tokens": tokens.ref}
+    first = made(TRAIN, given, seed=1, stage=1)
+    second = made(TRAIN, given | {"previous": first.ref}, seed=last_seed, stage=2)
     return made(EXPORT, {"model": base.ref, "train": second.ref}, seed=last_seed)
 
 

@@ -110,6 +110,20 @@ def test_generated_programs_run_in_the_sandbox(bench: Any) -> None:
 
 
 @pytest.mark.slow
+def test_items_that_mix_found_in_documents_are_scored_apart(bench: Any) -> None:
+    items = read_items(bench.outcome.artifact, "stage-2", "programs")
+    assert dict(zip(BODIES, (item["found"] for item in items), strict=True)) == {
+        "right": False,
+        "wrong": False,
+        "hostile": True,
+    }
+    rows = {row["benchmark"]: row for row in bench.outcome.facts["scores"] if row["model"] == "stage-2"}
+    assert rows["programs"]["found"] == 1 and rows["programs"]["clean"]["score"] == 0.5
+    assert rows["sums"]["found"] == 0 and rows["sums"]["clean"]["score"] == rows["sums"]["score"]
+    assert {p["key"] for p in bench.outcome.series} == {"eval/sums", "eval/programs", "eval/programs_clean"}
+
+
+@pytest.mark.slow
 def test_the_harness_own_tasks_find_the_copies_of_their_data_sets(bench: Any) -> None:
     own = {
         "anatomy": {"task": "mmlu_anatomy", "fewshot": 2},

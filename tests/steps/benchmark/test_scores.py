@@ -8,7 +8,7 @@ import random
 import pytest
 
 from steps.benchmark.config import Benchmark, Config
-from steps.benchmark.scores import difference, interval, item_scores, score
+from steps.benchmark.scores import Score, clean_score, difference, interval, item_scores, score
 from steps.core.errors import DataError
 
 
@@ -77,3 +77,18 @@ def test_a_metric_that_the_harness_does_not_give_is_named_with_those_it_gives() 
 def test_a_champions_benchmark_must_be_run() -> None:
     with pytest.raises(ValueError, match="names other"):
         Config.model_validate({"benchmarks": {"a": {}}, "champion": {"benchmarks": ["other"]}})
+
+
+def test_a_clean_score_leaves_out_what_was_found_and_is_none_where_the_score_is_no_mean() -> None:
+    items = [item(n, found=n < 2) for n in range(6)]
+    whole = Score(0.5, 0.1, 0.9, 6)
+    found, value, low, high = clean_score(Benchmark(), whole, items, 0.95)
+    assert (found, value, (low, high)) == (2, 0.5, interval(0.5, [0.0, 1.0, 0.0, 1.0], None, 0.95))
+    assert clean_score(Benchmark(), whole, [item(1, found=True)] * 2, 0.95) == (2, None, None, None)
+    assert clean_score(Benchmark(), Score(0.7, None, None, 6), items, 0.95) == (2, None, None, None)
+    assert clean_score(Benchmark(), whole, [item(n, found=False) for n in range(6)], 0.95) == (
+        0,
+        0.5,
+        0.1,
+        0.9,
+    )

@@ -12,6 +12,7 @@ import yaml
 from steps.core.catalog import Catalog
 from steps.core.cli import main
 from steps.core.errors import ConfigError, DataError
+from steps.core.pipeline import stages
 from steps.core.recipe import Recipe
 from steps.core.runs import read_run
 from steps.core.source import SourceListing, fetch_object
@@ -143,3 +144,10 @@ def test_benchmarks_are_no_part_of_the_source_that_corpora_are_made_from(tmp_pat
     corpora, benchmarks = split_sources(found, [list_objects(source, None)[1] for source in found.sources])
     assert [source.name for source in corpora["sources"]] == ["pages"] and len(corpora["objects"]) == 3
     assert [item.key for item in benchmarks["objects"]] == ["tasks/_default_template_yaml", "tasks/own.yaml"]
+
+
+def test_a_benchmark_source_is_measured_on_and_kept_out_of_training() -> None:
+    reading = [
+        stage for stage in stages("continual_pretraining") if "run:benchmarks" in stage.inputs.values()
+    ]
+    assert [stage.section for stage in reading] == ["mix", "benchmark"]

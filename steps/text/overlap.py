@@ -38,10 +38,11 @@ class Index(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """Per document: the item that it holds (-1: none), and the share of that item's tokens that matches cover."""
+    """The item that each document holds most of (-1: none), the share of it, and how many documents hold each item."""
 
-    item: np.ndarray  # int32
-    share: np.ndarray  # float64
+    item: np.ndarray  # int32, per document
+    share: np.ndarray  # float64, per document: of that item's tokens, those that matches cover
+    documents: np.ndarray  # int32, per item; a document may hold several
 
 
 def tokens_of(texts: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +113,10 @@ def _table(grams):
 
 
 @njit
-def _find(offsets, hashes, n, share, slots, numbers, starts, places, item_of, reachable, found, shares):
-    """Fill found and shares per document: the item with the largest share, the first of those that tie."""
+def _find(
+    offsets, hashes, n, share, slots, numbers, starts, places, item_of, reachable, found, shares, documents
+):
+    """Fill found and shares per document, with the item of the largest share, the first of those that tie."""
     mask = len(slots) - 1
     seen = np.zeros(len(item_of), np.int32)  # the last document, from 1, that covered the token
     covered = np.zeros(len(reachable), np.int32)
@@ -142,18 +145,21 @@ def _find(offsets, hashes, n, share, slots, numbers, starts, places, item_of, re
             part = covered[item] / reachable[item]
             covered[item] = 0
             better = part > shares[document] or (part == shares[document] and item < found[document])
-            if part >= share and better:
-                found[document], shares[document] = item, part
+            if part >= share:
+                documents[item] += 1
+                if better:
+                    found[document], shares[document] = item, part
 
 
 def find_items(texts: pa.ChunkedArray, index: Index, n: int, share: float) -> Hits:
-    """Which item each text holds, at least ``share`` of it."""
+    """Which item each text holds, at least ``share`` of it, and which items are held."""
     found = np.full(len(texts), -1, np.int32)
     shares = np.zeros(len(texts))
+    documents = np.zeros(len(index.reachable), np.int32)
     sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     batch = np.cumsum(sizes) // BATCH_BYTES
     bounds = np.append(np.flatnonzero(np.diff(batch, prepend=-1)), len(texts))
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         offsets, hashes = tokens_of(texts.slice(start, stop - start))
-        _find(offsets, hashes, n, share, *index, found[start:stop], shares[start:stop])
-    return Hits(found, shares)
+        _find(offsets, hashes, n, share, *index, found[start:stop], shares[start:stop], documents)
+    return Hits(found, shares, documents)

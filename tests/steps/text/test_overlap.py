@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.mix.overlap import build_index, find_items
+from steps.text.overlap import build_index, find_items
 
 ITEMS = [
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "
@@ -103,6 +103,8 @@ def test_items_and_shares_equal_brute_force(texts: list[str], items: list[str]) 
     wanted = [brute_force(text, items, 4, 0.5) for text in texts]
     assert found.item.tolist() == [number for number, _ in wanted]
     assert np.allclose(found.share, [share for _, share in wanted])
+    held = [[brute_force(text, [item], 4, 0.5)[0] == 0 for text in texts] for item in items]
+    assert found.documents.tolist() == [sum(row) for row in held]
 
 
 @pytest.mark.data
