@@ -1,6 +1,6 @@
 """Tokenising inside pack beside the tokenizer libraries' own batch calls, both files that `initialize` writes.
 
-    python -m benchmarks.speed.tokenize [--documents 300] [--rounds 3]
+    python -m benchmarks.speed.tokenize [--documents 800] [--rounds 4]
 
 A LLaMA-like tokenizer of 8,000 pieces and 3,000 characters is trained on the articles that are not timed. Ours is
 pack's code from Parquet rows to tokens on disk (reading, prompts, <eos>, lengths, narrowing, writing); bare is
@@ -67,8 +67,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--documents", type=int, default=300, help="of each language")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--documents", type=int, default=800, help="of each language")
+    parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
     count = options.documents
     model, described = tokenizer({name: articles(name)[count:] for name in ("en", "zh")})

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import steps.core.approval
 import steps.mix.step
 from steps.core.approval import verify_training
 from steps.core.artifact import Artifact
@@ -42,8 +43,9 @@ def test_a_corpus_without_verdict_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_supervised_set_without_a_reason_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"supervised\.sets\.ungated"):
+    with pytest.raises(ConfigError, match=r"supervised\.sets\.ungated") as refused:
         make_mix(tmp_path, supervised={"sets": {"stage": 2}})
+    assert refused.value.exit_code == 78
 
 
 def test_every_document_goes_to_its_stage_and_replay_follows(tmp_path: Path, approved: None) -> None:
@@ -183,3 +185,15 @@ def test_a_mix_is_verified_again_by_whoever_trains_on_it(tmp_path: Path, approve
     """The stand-in convinces mix alone; the walk from any later artifact looks at the corpora itself."""
     with pytest.raises(VerdictRefused, match="carries no verdict"):
         verify_training(make_mix(tmp_path).artifact)
+
+
+def test_whoever_trains_refuses_a_set_whose_reason_is_blank(
+    tmp_path: Path, approved: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix = make_mix(tmp_path).artifact
+    config = mix.config | {"supervised": {"sets/qa": {"ungated": "  "}}}
+    monkeypatch.setattr(steps.core.approval, "verify_corpus", lambda *_: None)
+    monkeypatch.setattr(Artifact, "config", property(lambda self: config))
+    with pytest.raises(VerdictRefused, match="sets/qa has no verdict and no reason") as refused:
+        verify_training(mix)
+    assert refused.value.exit_code == 78
