@@ -1,4 +1,4 @@
-"""Which documents may be near duplicates: block-permutation tables over SimHash fingerprints, and MinHash bands.
+"""Which documents may be near duplicates: block-permutation tables over SimHash fingerprints.
 
 Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007: cut the bits into b blocks; two
 fingerprints that differ in at most k bits agree in at least b - k blocks, so each choice of b - k blocks is a table
@@ -11,8 +11,8 @@ in which fingerprints with equal key bits are compared, and no pair within the b
 - rows that are found to belong together are compared no further with each other, in this table and the next: a
   thousand copies cost a thousand comparisons, not half a million.
 
-So a document meets few others, whatever the corpus's size and however skewed its fingerprints are. Both ways of
-finding candidates drop pairs whose sketches exclude a duplicate (`minhash.alike`).
+So a document meets few others, whatever the corpus's size and however skewed its fingerprints are. Pairs whose
+sketches exclude a duplicate (`minhash.alike`) are dropped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ BIT = 0.75  # -log2 0.6: what a bit of a key is worth
 MAX_BLOCK_BITS = 8
 MAX_BLOCKS = 32
 REGROUP = 2_000  # rows of one group from which its remaining bits are cut anew
-BAND_GROUP = 50_000  # rows that share a band key and are compared; more are cut into runs of so many
 
 
 class Sketches(NamedTuple):
@@ -193,7 +192,8 @@ def _split(values, members, begin, end, shift, mask, to_values, to_members, star
 
 
 @njit
-def _joined_already(members, begin, end, parent):
+def joined_already(members, begin, end, parent):
+    """Whether ``members[begin:end]``, one at least, are all of one group."""
     root = find(parent, members[begin])
     i = begin + 1
     while i < end and find(parent, members[i]) == root:
@@ -224,7 +224,7 @@ def _refine(level, begin, end, block, left, bounds, hamming, graph, scratch, asi
     values, members, starts = scratch[0][level], scratch[1][level], scratch[2]
     n = end - begin
     new = _count_new(members, begin, end, graph.published)
-    if new == 0 or _joined_already(members, begin, end, graph.parent):
+    if new == 0 or joined_already(members, begin, end, graph.parent):
         return 0
     stop = len(bounds) - left if left > 0 else block
     cost = 0.0
@@ -293,36 +293,6 @@ def _connect_large(values: np.ndarray, members: np.ndarray, hamming: int, graph:
     return sum(connect(packed, members, block, bounds, hamming, graph) for block in range(hamming + 1))
 
 
-def connect_bands(keys: np.ndarray, graph: Graph) -> tuple[int, int]:
-    """Join the documents with equal keys (one MinHash band).
-
-    Returns pairs compared, and documents in groups beyond `BAND_GROUP`: such a group is cut into runs of documents with
-    near sketches, and pairs of two runs are left to the other bands.
-    """
-    # one sort of numbers, key above row, is ten times as fast as sorting rows by key
-    both = np.sort((keys.astype(np.uint64) << np.uint64(32)) | np.arange(len(keys), dtype=np.uint64))
-    order, keys = (both & np.uint64(0xFFFFFFFF)).astype(np.int64), both >> np.uint64(32)
-    fresh = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
-    sizes = np.diff(np.append(fresh, len(order)))
-    for begin, size in zip(fresh[sizes > BAND_GROUP], sizes[sizes > BAND_GROUP], strict=True):
-        large = order[begin : begin + size]
-        order[begin : begin + size] = large[np.argsort(graph.sketches.low[large], kind="stable")]
-    several = sizes > 1
-    ends = fresh[several] + sizes[several]
-    values = np.zeros(len(order), np.uint64)  # equal: what they differ in does not matter here
-    compared = _join_groups(values, order, fresh[several], ends, graph)
-    return compared, int(sizes[sizes > BAND_GROUP].sum())
-
-
-@njit
-def _join_groups(values, members, begins, ends, graph):
-    compared = 0
-    for g in range(len(begins)):
-        for begin in range(begins[g], ends[g], BAND_GROUP):
-            compared += _join_alike(values, members, begin, min(begin + BAND_GROUP, ends[g]), 0, graph)
-    return compared
-
-
 @njit
 def roots(parent):
     """int64[n]: the smallest member of each row's group."""
@@ -330,16 +300,3 @@ def roots(parent):
     for i in range(len(parent)):
         out[i] = find(parent, i)
     return out
-
-
-@njit
-def _join(parent, a, b):
-    for i in range(len(a)):
-        union(parent, a[i], b[i])
-
-
-def groups_of(nodes: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """int64[nodes]: the smallest node of each node's group, after joining every a[i] with b[i]."""
-    parent = np.arange(nodes)
-    _join(parent, a, b)
-    return roots(parent)

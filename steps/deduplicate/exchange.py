@@ -52,7 +52,10 @@ def put_runs(
 
 def split(table: pa.Table, owner: np.ndarray, first: int = 0) -> Iterator[tuple[int, pa.Table]]:
     """(``first`` + owner, its rows), for each value of ``owner`` (int64[n]) that occurs."""
-    order = np.argsort(owner, kind="stable")
+    narrow = np.min_scalar_type(
+        int(owner.max(initial=0))
+    )  # 16 bits are sorted by their digits, ten times as fast
+    order = np.argsort(owner.astype(narrow), kind="stable")
     table, owner = table.take(pa.array(order)), owner[order]
     present, starts = np.unique(owner, return_index=True)
     bounds = itertools.pairwise([*starts.tolist(), len(owner)])

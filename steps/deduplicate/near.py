@@ -11,19 +11,19 @@ import pyarrow as pa
 from steps.core.artifact import Files
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
+from steps.deduplicate.bands import connect_bands
 from steps.deduplicate.candidates import (
     Graph,
     Sketches,
     block_bounds,
     choose_blocks,
     connect,
-    connect_bands,
-    groups_of,
     partition_of,
     roots,
 )
 from steps.deduplicate.config import Config
 from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
+from steps.deduplicate.group import NODES
 from steps.deduplicate.keys import band_keys, text_batches, verified_grams
 from steps.deduplicate.match import decision_table, put_decisions, still_here
 from steps.deduplicate.sources import all_sources, keeper_order, places, row_of, source_of
@@ -108,13 +108,11 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
             values = table["simhash"].to_numpy()
             compared = connect(values, members, task["slot"], blocks, config.hamming, graph)
         else:
-            compared, beyond = connect_bands(table["key"].to_numpy(), graph)
+            band = task["slot"] - config.hamming - 1
+            compared, beyond = connect_bands(table["key"].to_numpy(), band, graph)
         nodes = _nodes(place, graph)
     part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
     return {"compared": compared, "beyond": beyond}
-
-
-NODES = pa.schema([("place", pa.uint64()), ("root", pa.uint64()), ("sketch", pa.uint64())])
 
 
 def sketches_of(table: pa.Table) -> Sketches:
@@ -127,54 +125,6 @@ def _nodes(place: np.ndarray, graph: Graph) -> pa.Table:
     several = np.bincount(root, minlength=len(root))[root] > 1
     columns = {"place": place[several], "root": place[root[several]], "sketch": graph.sketches.low[several]}
     return pa.table(columns, schema=NODES)
-
-
-def _merge(nodes: pa.Table, more: pa.Table) -> pa.Table:
-    """One forest of two: a place occurs once, with the smallest place of its group."""
-    both = pa.concat_tables([nodes, more])
-    place, first, number = np.unique(both["place"].to_numpy(), return_index=True, return_inverse=True)
-    root = groups_of(len(place), number, np.searchsorted(place, both["root"].to_numpy()))
-    return pa.table(
-        {"place": place, "root": place[root], "sketch": both["sketch"].to_numpy()[first]}, schema=NODES
-    )
-
-
-def group_candidates(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
-    """Groups of documents that any slot connects, dealt to verification tasks.
-
-    A group larger than a verification task is cut into pieces of documents
-    with near sketches, which do not meet the other pieces.
-    """
-    files, most = Files(part.store, task["folder"]), part.config.verify_documents
-    merged = NODES.empty_table()
-    for entry in task["nodes"]:
-        merged = _merge(merged, files.read_table(FileEntry.model_validate(entry)))
-    place, root, sketch = (column.to_numpy() for column in merged.columns)
-    new = np.unique(root[source_of(place) >= task["first_new"]])
-    wanted = np.isin(root, new)
-    place, root, sketch = place[wanted], root[wanted], sketch[wanted]
-    order = np.lexsort((place, sketch, root))
-    place, root = place[order], root[order]
-    fresh = np.flatnonzero(np.diff(root, prepend=~root[:1]))
-    sizes = np.diff(np.append(fresh, len(root)))
-    rank = np.arange(len(root)) - np.repeat(fresh, sizes)
-    # a document's piece: where its group begins, and how many times ``most`` documents of it come before
-    piece = np.repeat(fresh, sizes) + rank // most * most
-    names, group = np.unique(piece, return_inverse=True)
-    pieces = np.bincount(group, minlength=len(names))
-    # whole pieces fill tasks in order; a task ends when it has enough documents
-    owner = np.unique((np.cumsum(pieces) - pieces) // most, return_inverse=True)[1]
-    table = pa.table({"place": place, "group": group, "task": owner[group]}).sort_by("place")
-    sources = source_of(table["place"].to_numpy())
-    put_runs(part, "groups.runs", split(table, sources))
-    return {
-        "sources": np.unique(sources).tolist(),
-        "tasks": int(owner.max()) + 1 if len(owner) else 0,
-        "documents": len(place),
-        "groups": len(fresh),
-        "largest": int(sizes.max()) if len(sizes) else 0,
-        "cut": int((sizes > most).sum()),
-    }
 
 
 def fetch_texts(task: dict[str, Any], part: PartWriter) -> None:

@@ -18,16 +18,18 @@ SLOT = 46  # bytes in one table or band
 PARTITION_ROW = 280  # bytes of memory: keys of a partition and what sorts them (188 to 230 measured)
 TEXT_TIMES = 10  # bytes of memory per byte of text: n-gram hashes and edit units while a pair is verified
 CANDIDATE = 150  # bytes of memory where the candidates of the whole corpus are grouped
+ROW = 9  # bytes of memory there for every document
 PACKED = 0.5  # bytes in a file per byte of text (Chinese articles: 0.45)
 GROUPED = 24  # bytes of a file with their groups
 CANDIDATES = 0.25  # share of documents that have one (0.2 where a fifth are near duplicates)
+BY_CHANCE = 0.01e-6  # share more for each document: 0.43 of 20 million made-up ones
 LOPSIDED = 0.05  # share of fingerprints with the most frequent value of a table's first 8 bits
 PROCESS = 270e6  # bytes of the step's process without documents
 WORKER = 120e6  # bytes more for each further worker
 SECONDS = 12.0  # start, and some hundred small parts
 TEXT_RATE = 20e6  # bytes of text whose keys a core makes in a second, and verifies
 DOCUMENT_SECONDS = 12e-6  # of two million documents; TABLE_SECONDS more each time that they double
-TABLE_SECONDS = 1.5e-6
+TABLE_SECONDS = 2.2e-6
 
 
 def needs(config: Config, size: Size, workers: int) -> Need:
@@ -37,11 +39,11 @@ def needs(config: Config, size: Size, workers: int) -> Need:
         everything, max(1.3 * config.partition_documents, LOPSIDED * everything)
     )  # whole block values
     average = size.bytes / max(size.documents, 1)
-    candidates = CANDIDATES * everything
+    candidates = min(1.0, CANDIDATES + BY_CHANCE * everything) * everything
     # a task is full when it has verify_documents, and the group that fills it may be as large
     verified = min(everything, 2 * config.verify_documents) * average * TEXT_TIMES
     work = max(PARTITION_ROW * partition, verified, TEXT_TIMES * size.shard)
-    memory = PROCESS + (workers - 1) * WORKER + max(workers * work, CANDIDATE * candidates)
+    memory = PROCESS + (workers - 1) * WORKER + max(workers * work, ROW * everything + CANDIDATE * candidates)
     row = KEY + 2 * EQUAL + SLOT * slots(config)
     stored = everything * row + size.documents * KEY + PACKED * candidates * average
     mapped = min(everything, config.partition_documents / MAP_SHARE) * SLOT * slots(config)

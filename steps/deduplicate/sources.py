@@ -92,9 +92,9 @@ def left_out(inputs: Mapping[str, Artifact]) -> frozenset[str]:
     return frozenset(found)
 
 
-def places(source: int, rows: np.ndarray) -> np.ndarray:
-    """uint64[n]: places of rows of one source."""
-    return (np.uint64(source) << ROW_BITS) | rows.astype(np.uint64)
+def places(source: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """uint64[n]: places of rows of one source, or of a source each."""
+    return (np.asarray(source, np.uint64) << ROW_BITS) | rows.astype(np.uint64)
 
 
 def source_of(place: np.ndarray) -> np.ndarray:

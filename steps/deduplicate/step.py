@@ -10,12 +10,12 @@ from steps.core.step import Input, Step, StepContext
 from steps.deduplicate.config import Config
 from steps.deduplicate.decide import STAGES, check_wipe_out, collect, write_shard
 from steps.deduplicate.exchange import index_runs
+from steps.deduplicate.group import group_candidates
 from steps.deduplicate.match import find_equal, write_keys
 from steps.deduplicate.merge import merge_indexes
 from steps.deduplicate.near import (
     fetch_texts,
     find_pairs,
-    group_candidates,
     map_tasks,
     slots,
     verify,
@@ -191,7 +191,7 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=6,
+    version=7,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("index", optional=True, many=True), Input("own", optional=True)),

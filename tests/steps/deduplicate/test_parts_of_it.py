@@ -8,14 +8,13 @@ import pytest
 
 from steps.core.errors import DataError
 from steps.deduplicate import bloom
+from steps.deduplicate.bands import BAND_GROUP, TRIES, connect_bands
 from steps.deduplicate.candidates import (
-    BAND_GROUP,
     Graph,
     Sketches,
     block_bounds,
     choose_blocks,
     connect,
-    connect_bands,
     partition_of,
     roots,
 )
@@ -150,26 +149,66 @@ def test_copies_cost_a_comparison_each_not_one_per_pair() -> None:
     assert compared < 10 * len(values)
 
 
-def test_bands_connect_equal_keys_that_are_alike_and_cut_groups_that_are_too_large() -> None:
+def test_bands_connect_equal_keys_that_are_alike() -> None:
     rng = np.random.default_rng(7)
     keys = rng.integers(0, 40, 500).astype(np.uint32)
     sketch = rng.integers(0, 2, 500).astype(np.uint64) * np.uint64(2**64 - 1)  # two kinds of text
     sketches = Sketches(sketch, sketch, np.full(500, 100))
     parent = np.arange(500)
-    compared, beyond = connect_bands(keys, Graph(sketches, 0.7, 30, 0, parent))
+    compared, beyond = connect_bands(keys, 0, Graph(sketches, 0.7, 30, 0, parent))
     expected = [
         int(np.flatnonzero((keys == k) & (sketch == s))[0]) for k, s in zip(keys, sketch, strict=True)
     ]
     assert roots(parent).tolist() == expected
     assert (compared > 0, beyond) == (True, 0)
-    many = np.zeros(BAND_GROUP + 10, np.uint32)
-    same = np.zeros(len(many), np.uint64)
-    parent = np.arange(len(many))
-    _, beyond = connect_bands(
-        many, Graph(Sketches(same, same, np.ones(len(many), np.int64)), *ANY, 0, parent)
+
+
+def crowd(rng: np.random.Generator, pairs: int, jaccard: float) -> Sketches:
+    """Sketches of unlike documents, and after them of as many copies with a Jaccard similarity to the first ones."""
+    positions = rng.integers(0, 4, (pairs, 64))
+    copies = np.where(rng.random((pairs, 64)) < jaccard, positions, rng.integers(0, 4, (pairs, 64)))
+    both = np.concatenate([positions, copies]).astype(np.uint64)
+    low, high = (
+        (both[:, half] << np.arange(0, 64, 2, np.uint64)).sum(axis=1) for half in (slice(32), slice(32, 64))
     )
-    assert beyond == len(many)
-    assert len(np.unique(roots(parent))) == 2
+    return Sketches(low.astype(np.uint64), high.astype(np.uint64), np.full(2 * pairs, 100))
+
+
+@pytest.mark.parametrize("published", [0, 3000])
+def test_a_band_key_of_very_many_documents_costs_each_a_bounded_number_and_loses_few_pairs(
+    published: int,
+) -> None:
+    """In one band: the 19 others find what is lost in it."""
+    pairs = 3000
+    sketches = crowd(np.random.default_rng(4), pairs, 0.8)
+    parent = np.arange(2 * pairs)
+    graph = Graph(sketches, 0.5, 40, published, parent)  # 36 of 64 agree by chance now and then
+    compared, beyond = connect_bands(np.zeros(2 * pairs, np.uint32), 0, graph)
+    root = roots(parent)
+    assert (root[pairs:] == root[:pairs]).mean() > 0.8
+    assert np.bincount(root).max() == 2, "unlike documents are joined"
+    assert beyond == 2 * pairs
+    assert compared < TRIES * BAND_GROUP * 2 * pairs
+
+
+def test_a_thousand_copies_with_one_band_key_stay_together() -> None:
+    rng = np.random.default_rng(6)
+    one = crowd(rng, 1, 1.0)
+    size = 20_000
+    flipped = [np.uint64(1) << rng.integers(0, 64, size).astype(np.uint64) for _ in range(4)]
+    low, high = one.low[0] ^ flipped[0] ^ flipped[1], one.high[0] ^ flipped[2] ^ flipped[3]
+    parent = np.arange(size)
+    compared, _ = connect_bands(
+        np.zeros(size, np.uint32), 3, Graph(Sketches(low, high, np.full(size, 100)), 0.5, 29, 0, parent)
+    )
+    assert set(roots(parent).tolist()) == {0}
+    assert compared < 2 * size
+
+
+def test_what_is_published_is_not_split_for_nothing() -> None:
+    sketches = crowd(np.random.default_rng(5), 500, 0.8)
+    graph = Graph(sketches, 0.5, 29, 1000, np.arange(1000))
+    assert connect_bands(np.zeros(1000, np.uint32), 19, graph) == (0, 1000)
 
 
 @pytest.mark.parametrize("hamming", [0, 3, 6])
@@ -206,7 +245,7 @@ def test_bands_join_no_two_published_rows() -> None:
     keys = rng.integers(0, 60, 400).astype(np.uint32)
     same = np.zeros(400, np.uint64)
     parent = np.arange(400)
-    compared, _ = connect_bands(keys, Graph(Sketches(same, same, np.full(400, 100)), 0.7, 30, 370, parent))
+    compared, _ = connect_bands(keys, 0, Graph(Sketches(same, same, np.full(400, 100)), 0.7, 30, 370, parent))
     edges = {(i, j) for i in range(400) for j in range(max(i + 1, 370), 400) if keys[i] == keys[j]}
     assert roots(parent).tolist() == _components(400, edges)
     assert compared <= len(edges)
