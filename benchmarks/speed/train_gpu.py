@@ -1,18 +1,22 @@
 """The train step's ranks on one GPU: speed, overhead of the engine, data stall, numerics of attention, memory.
 
-    python -m benchmarks.speed.train_gpu [--layers 10] [--steps 8]
+    python -m benchmarks.speed.train_gpu [--layers 10] [--steps 6] [--profile]
     python -m benchmarks.speed.train_gpu --tiny      # the same code on a CPU, to see that it runs
 
 13B width (5120, 40 heads, 13824, vocabulary 39,424), windows of 4096 with documents of 600 tokens on average, 8
 micro-batches a step: `steps.train.rank.Rank` itself (DeepSpeed engine, document mask, FP32 accumulation, reports on),
-with random weights, beside a bare loop around the same layers. TFLOPS count what is executed once: 6 x weights of
-matrix products x positions, and attention where the document mask leaves area. Each line is measured in a process of
-its own. Without a GPU it ends with 69.
+with random weights, beside a bare loop around the same layers. A step's time is that of the wall, its report and the
+talk between ranks included. TFLOPS count what is executed once: 6 x weights of matrix products x positions, and
+attention where the document mask leaves area. Each line is measured in a process of its own and printed when it is
+there, the bars' own lines first: about two minutes each on an H200. ``--profile`` adds what the first line's time goes
+into, kernel by kernel. Without a GPU it ends with 69.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
 import json
 import os
 import statistics
@@ -20,11 +24,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.chain import markdown
-from steps.train.architecture import Architecture
+from steps.core.architecture import Architecture
 from steps.train.config import Config
 from steps.train.estimate import GIB, estimate, has_gpu
 from steps.train.gang import PROGRESS, rank_environment
@@ -138,17 +143,46 @@ def measure_rank(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     rank.TensorFiles = RandomWeights  # type: ignore[assignment, misc]
     spec = Spec.read(write_spec(folder, asked))
     it = rank.Rank(spec)
+    walls = []
     while it.record.step < spec.steps:
+        began = time.perf_counter()
         if not it.step():
             raise SystemExit("the run diverged")
         it.compare()
+        walls.append(time.perf_counter() - began)
     lines = [json.loads(line) for line in (folder / PROGRESS).read_text().splitlines()][WARM:]
     expected = estimate(spec.model, spec.config, spec.sequence_length, len(it.windows)).memory / GIB
-    middle = {
-        name: statistics.median(line[name] for line in lines)
-        for name in ("seconds", "tflops_per_rank", "stall_share", "memory_gib")
+    flops = statistics.median(line["tflops_per_rank"] * line["seconds"] for line in lines)
+    seconds = statistics.median(walls[WARM:])
+    return {
+        "seconds": seconds,
+        "tflops": flops / seconds,
+        "stall_share": statistics.median(line["stall_share"] for line in lines),
+        "memory_gib": max(line["memory_gib"] for line in lines),
+        "expected_gib": expected,
+        "backend": it.trainer.backend,
     }
-    return middle | {"expected_gib": expected, "backend": it.trainer.backend}
+
+
+def profile_rank(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """The kernels that one step of the rank spends most time in, as torch's profiler prints them."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from steps.train import rank
+    from steps.train.spec import Spec
+
+    rank.TensorFiles = RandomWeights  # type: ignore[assignment, misc]
+    it = rank.Rank(Spec.read(write_spec(folder, asked)))
+    for _ in range(WARM):
+        it.step()
+    on_gpu = torch.cuda.is_available()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as found:
+        it.step()
+    order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    table = found.key_averages().table(sort_by=order, row_limit=20, max_name_column_width=70)
+    return {"table": table}
 
 
 def measure_bare(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +239,11 @@ def measure_bare(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_attention(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """Relative errors of a backend's output and gradients in BF16 against the reference in float64, and its time."""
+    """Relative errors of a backend's output and gradients in BF16 against the reference in float64, and its time.
+
+    The ends are padded with their last value, as the trainer's are. Time is that of output and gradients on two windows
+    of `shape`'s model; the reference, which no GPU run uses, is not timed.
+    """
     import torch
 
     from steps.train.attention import attend, choose_backend
@@ -220,7 +258,7 @@ def measure_attention(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         torch.randn(1, sum(lengths), n, size, generator=generator) for n in (heads, groups, groups, heads)
     ]
     positions = torch.cat([torch.arange(n) for n in lengths])[None].to(device)
-    ends = torch.tensor([0, *lengths]).cumsum(0).to(device, torch.int32)
+    ends = torch.tensor([0, *lengths, 0, 0]).cumsum(0).to(device, torch.int32)
 
     def run(name: str, dtype: Any) -> list[Any]:
         q, k, v, probe = (x.to(device, torch.bfloat16).to(dtype) for x in drawn)
@@ -231,10 +269,46 @@ def measure_attention(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     truth = run("reference", torch.float64)
     found = run(backend, torch.bfloat16)
     errors = [float((a.double() - b).norm() / b.norm()) for a, b in zip(found, truth, strict=True)]
-    return {"backend": backend, "errors": errors}
+    timed = on_gpu and backend != "reference"
+    return {
+        "backend": backend,
+        "errors": errors,
+        "ms": time_attention(folder, asked, backend) if timed else None,
+    }
 
 
-WORKERS = {"rank": measure_rank, "bare": measure_bare, "attention": measure_attention}
+def time_attention(folder: Path, asked: dict[str, Any], backend: str) -> float:
+    """Milliseconds of output and gradients of one layer's attention over two packed windows; the least of 20."""
+    import torch
+
+    from steps.train.attention import attend
+    from steps.train.windows import TokenFile, Windows, collate
+
+    model, length, mean = shape(1, asked["tiny"])
+    row = write_windows(folder, 2, length, mean, model.vocabulary)
+    windows = Windows([TokenFile(Path(row[0]), Path(row[1]), row[2])], length)
+    (_, positions, ends), _ = collate(windows, torch.arange(2).numpy(), 1.0)
+    positions, ends = positions.cuda(), ends.cuda()
+    sizes = (model.heads, model.key_value_heads, model.key_value_heads, model.heads)
+    q, k, v, probe = (torch.randn(2, length, n, model.head_size, device="cuda").bfloat16() for n in sizes)
+    q, k, v = (x.requires_grad_() for x in (q, k, v))
+    found = []
+    for _ in range(25):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        torch.autograd.grad(attend(backend, q, k, v, positions, ends), (q, k, v), probe)
+        end.record()
+        torch.cuda.synchronize()
+        found.append(start.elapsed_time(end))
+    return min(found[5:])
+
+
+WORKERS = {
+    "rank": measure_rank,
+    "bare": measure_bare,
+    "attention": measure_attention,
+    "profile": profile_rank,
+}
 
 
 def measure(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -259,49 +333,63 @@ def work(request: str) -> None:
     os._exit(0)  # see steps.train.engine.leave
 
 
-def attention_table(backends: list[str], common: dict[str, Any]) -> str:
-    rows = []
+def attention_rows(backends: list[str], common: dict[str, Any]) -> Iterator[list[str]]:
     for name in backends:
         found = measure("attention", common | {"attention": name})
         errors = [f"{error:.1e}" for error in found.get("errors", [])] or [found.get("error", ""), "", "", ""]
-        rows.append([f"{name} ({found.get('backend', '-')})", *errors])
-    return markdown(["attention in BF16 against float64", "output", "dq", "dk", "dv"], rows)
+        ms = found.get("ms")
+        yield [f"{name} ({found.get('backend', '-')})", *errors, "" if ms is None else f"{ms:.2f}"]
 
 
-def step_table(runs: list[dict[str, Any]], common: dict[str, Any]) -> str:
+def step_rows(runs: list[dict[str, Any]], common: dict[str, Any]) -> Iterator[list[str]]:
     bare = measure("bare", common | runs[0])
-    rows = []
+    said = f"{1000 * bare['seconds']:.0f}" if "seconds" in bare else bare["error"]
+    yield [
+        "bare loop, settings of the next line",
+        said,
+        "",
+        "",
+        "",
+        "",
+        f"{bare.get('memory_gib', 0):.1f}",
+        "",
+    ]
     for run in runs:
         found = measure("rank", common | run)
         name = ", ".join(f"{key} {value}" for key, value in run.items())
         if "error" in found:
-            rows.append([name, found["error"], *[""] * 7])
+            yield [name, found["error"], *[""] * 6]
             continue
         same = run == runs[0] and "seconds" in bare
-        rows.append(
-            [
-                f"{name} ({found['backend']})",
-                f"{1000 * found['seconds']:.0f}",
-                f"{found['tflops_per_rank']:.3g}",
-                f"{found['tflops_per_rank'] / PEAK:.1%}",
-                f"{found['seconds'] / bare['seconds'] - 1:+.1%}" if same else "",
-                f"{found['stall_share']:.2%}",
-                f"{found['memory_gib']:.1f}",
-                f"{found['expected_gib']:.1f}",
-            ]
-        )
-    rows.append(["bare loop, settings of the first line", f"{1000 * bare.get('seconds', 0):.0f}", *[""] * 6])
-    header = [
-        "step of 8 micro-batches",
-        "ms",
-        "TFLOPS",
-        "of 989",
-        "over bare loop",
-        "data stall",
-        "GiB",
-        "expected",
-    ]
-    return markdown(header, rows)
+        yield [
+            f"{name} ({found['backend']})",
+            f"{1000 * found['seconds']:.0f}",
+            f"{found['tflops']:.3g}",
+            f"{found['tflops'] / PEAK:.1%}",
+            f"{found['seconds'] / bare['seconds'] - 1:+.1%}" if same else "",
+            f"{found['stall_share']:.2%}",
+            f"{found['memory_gib']:.1f}",
+            f"{found['expected_gib']:.1f}",
+        ]
+
+
+def show(header: list[str], rows: Iterator[list[str]]) -> None:
+    """Print a Markdown table line by line, so that what is measured is there if the machine goes."""
+    print(markdown(header, []), flush=True)
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+    print(flush=True)
+
+
+def machine() -> str:
+    """The GPU and the versions that the figures depend on."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    gpu = subprocess.run(command, capture_output=True, text=True).stdout.strip() if has_gpu() else "no GPU"
+    versions = []
+    for name in ("torch", "deepspeed", "megatron-core", "flash-attn-4", "flash-attn"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    return f"{gpu}; {', '.join(versions)}"
 
 
 def main() -> None:
@@ -309,7 +397,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--layers", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=8, help="measured steps per line")
+    parser.add_argument("--steps", type=int, default=6, help="measured steps per line")
+    parser.add_argument("--profile", action="store_true", help="print the first line's kernels")
     parser.add_argument(
         "--tiny", action="store_true", help="tiny shapes on a CPU: shows that the script runs"
     )
@@ -323,7 +412,23 @@ def main() -> None:
     common = {"layers": 2 if options.tiny else options.layers, "steps": options.steps, "tiny": options.tiny}
     backends = ["reference"] if options.tiny else ["reference", "varlen", "flash_attn"]
     runs = [{"attention": "reference", "micro_batch": 2}] if options.tiny else RUNS
-    print(attention_table(backends, common), step_table(runs, common), sep="\n\n")
+    print(machine(), end="\n\n", flush=True)
+    attention = ["attention in BF16 against float64", "output", "dq", "dk", "dv", "ms, two windows"]
+    show(attention, attention_rows(backends, common))
+    step = [
+        "step of 8 micro-batches",
+        "ms",
+        "TFLOPS",
+        "of 989",
+        "over bare loop",
+        "data stall",
+        "GiB",
+        "expected",
+    ]
+    show(step, step_rows(runs, common))
+    if options.profile:
+        found = measure("profile", common | runs[0])
+        print(found.get("table", found.get("error")))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from steps.benchmark.config import Config
 from steps.benchmark.contamination import found_in_training
 from steps.benchmark.harness import HarnessChild
 from steps.benchmark.models import Model, lay_out, models_of
+from steps.benchmark.needs import forecast
 from steps.benchmark.report import report
 from steps.benchmark.scores import clean_score, score
 from steps.core.artifact import Files
@@ -187,4 +188,5 @@ STEP = Step(
     libraries=("lm-eval", "transformers", "torch"),
     determinism="recorded",  # programs have a time limit, and the champion is who it is at the time
     report=report,
+    forecast=forecast,
 )

@@ -24,3 +24,10 @@ class Need(NamedTuple):
     scratch: float
     stored: float
     seconds: float
+
+
+class Outlook(NamedTuple):
+    """What a stage says whose cost follows the model's size: its need (None where that is not known yet), in words."""
+
+    need: Need | None
+    said: str

@@ -30,7 +30,7 @@ from steps.core.document_set import corpus_documents
 from steps.core.engine import Engine
 from steps.core.errors import ConfigError, DataError, Overtaken, StepError, StorageFullError, UsageError
 from steps.core.manifest import FileEntry, Identity, Manifest, Payload
-from steps.core.needs import Need, Size
+from steps.core.needs import Need, Outlook, Size
 from steps.core.parts import (
     PartFunction,
     PartMarker,
@@ -79,8 +79,9 @@ class Step:
     determinism: Literal["exact", "per-layout", "recorded"] = "exact"
     report: Callable[[StepContext, Counts], bytes] | None = None
     """Makes ``report.html`` for people; not part of the identity."""
-    forecast: Callable[[Any, Mapping[str, Any]], str] | None = None
-    """Says from configs alone (its own, all stages' by section) what it will need; raises ConfigError if it cannot."""
+    forecast: Callable[[Any, Mapping[str, Any]], Outlook] | None = None
+    """Says from configs alone (its own, all stages' by section) what it will need, where that follows the model's size;
+    raises ConfigError where it cannot run."""
     needs: Callable[[Any, Size, int], Need] | None = None
     """Predicts from config, size and workers what the step needs, where rates (steps/plan/rates.yaml) do not do."""
     settle: Callable[[StepInputs, Mapping[str, Any], Store, Runtime], StepInputs] | None = None

@@ -13,6 +13,7 @@ from steps.core.step import Input, Step, StepContext
 from steps.export.card import model_card, training_chain
 from steps.export.config import Config
 from steps.export.data import Amount, count_tokens, licence_tasks, licences
+from steps.export.needs import forecast
 from steps.export.report import report
 
 
@@ -112,4 +113,5 @@ STEP = Step(
     inputs=(Input("train"), Input("model")),
     libraries=("safetensors",),
     report=report,
+    forecast=forecast,
 )

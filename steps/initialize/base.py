@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from steps.core.architecture import MODELS, model_store
 from steps.core.digest import file_digest, json_digest
 from steps.core.errors import ConfigError
-from steps.core.store import open_store
 from steps.initialize import tokenizer, weights
 from steps.initialize import vocabulary as vocab
 from steps.initialize.config import Config, FromScratch
 
-PLACE = "TOKENMILL_MODELS"
 SETTINGS = "config.json"
 FILES = (SETTINGS, vocab.SENTENCEPIECE, vocab.FAST)
 ENDING = ".safetensors"
@@ -28,10 +26,9 @@ def fetch_base(config: Config, folder: Path) -> None:
     says what is missing, or which digest the folder has.
     """
     assert config.base is not None
-    place = os.environ.get(PLACE, "")
-    if not place:
-        raise ConfigError(f"initialize.base needs {PLACE}, the folder or s3:// prefix of base models")
-    store = open_store(place if "://" in place else Path(place).resolve().as_uri())
+    store = model_store()
+    if store is None:
+        raise ConfigError(f"initialize.base needs {MODELS}, the folder or s3:// prefix of base models")
     prefix = f"{config.base.name}/"
     names = [info.key.removeprefix(prefix) for info in store.list(prefix)]
     # not what lies in folders below: LLaMA 3 has another file named tokenizer.model in original/
@@ -45,7 +42,7 @@ def fetch_base(config: Config, folder: Path) -> None:
             "safetensors files" + (" (convert its pickles with transformers first)" if pickles else "")
         )
     if problems:
-        raise ConfigError(f"{place}/{config.base.name} lacks {', '.join(problems)}")
+        raise ConfigError(f"{store.uri}/{config.base.name} lacks {', '.join(problems)}")
     folder.mkdir(parents=True)
     for name in wanted:
         store.download(f"{prefix}{name}", folder / name)

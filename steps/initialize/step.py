@@ -16,12 +16,14 @@ from steps.core.artifact import Artifact, Files
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError
 from steps.core.manifest import FileEntry
+from steps.core.memory import host_memory
 from steps.core.parts import PartWriter
 from steps.core.progress import human_bytes
 from steps.core.step import Input, PartResult, Step, StepContext
 from steps.initialize import vocabulary as vocab
 from steps.initialize.characters import count_characters
 from steps.initialize.config import Config
+from steps.initialize.needs import forecast
 from steps.initialize.report import LOSS, report
 
 STAGE_1, HELD_OUT = 1 << 1, 1 << 0  # bits of mix's row lists
@@ -217,7 +219,7 @@ def initial_loss(ctx: StepContext, made: PartResult, held: dict[str, list[str]])
     """
     files = [entry for entry in made.files if entry.kind in ("weights", "config", "index")]
     size = sum(entry.bytes for entry in files)
-    free = psutil.virtual_memory().available
+    free = min(psutil.virtual_memory().available, host_memory())
     if not held or 3 * size > free:
         if held:
             ctx.log.warning(
@@ -261,4 +263,5 @@ STEP = Step(
     inputs=(Input("mix"),),
     libraries=("sentencepiece", "tokenizers", "torch", "safetensors"),
     report=report,
+    forecast=forecast,
 )

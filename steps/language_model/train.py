@@ -13,6 +13,7 @@ from pathlib import Path
 import sentencepiece
 
 from steps.core.errors import ConfigError, DataError, StepError, StorageFullError
+from steps.core.memory import host_memory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GIB = 1 << 30
@@ -41,11 +42,7 @@ def memory_bytes() -> int:
 
     It changes how often lmplz writes to disk, not its result.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        total = min(total, int(text))
-    return max(GIB // 4, min(8 * GIB, total // 4))
+    return max(GIB // 4, min(8 * GIB, host_memory() // 4))
 
 
 def train_pieces(

@@ -15,7 +15,7 @@ from steps.core.config import Runtime, StepConfig
 from steps.core.corpus import corpus_layers
 from steps.core.dedup_index import members
 from steps.core.manifest import Reference
-from steps.core.needs import Need, Size
+from steps.core.needs import Need, Outlook, Size
 from steps.core.pipeline import Stage, resolve_inputs, stages
 from steps.core.progress import human_bytes
 from steps.core.recipe import Recipe
@@ -39,7 +39,10 @@ EXPANSION = {".warc.gz": 1.3, ".gz": 3.0, ".zst": 3.0, ".lz4": 2.5, ".bz2": 3.5,
 
 @dataclass(frozen=True)
 class Forecast:
-    """One stage of a run: its artifact where it is made already, else what it will need (None: not known)."""
+    """One stage of a run: its artifact where it is made already, else what it will need (None: not known).
+
+    ``size`` is the text that goes in; a stage whose cost follows the model's size has an ``outlook`` instead.
+    """
 
     stage: Stage
     config: StepConfig
@@ -85,11 +88,12 @@ def forecast(
             made[stage.section] = cached
             found.append(Forecast(stage, config, cached, None, None))
             continue
+        if load_step(stage.step).forecast:
+            found.append(Forecast(stage, config, None, None, *stage_forecast(stage, configs)))
+            continue
         share = rates.get(stage.step, {}).get("input_share", 1.0)
         size = size_of({name: Artifact.open(ref, store) for name, ref in refs.items()}, raw * share)
-        need = need_of(stage.step, config, size, workers, rates)
-        outlook = "" if need else stage_forecast(stage, configs)
-        found.append(Forecast(stage, config, None, size, need, outlook))
+        found.append(Forecast(stage, config, None, size, need_of(stage.step, config, size, workers, rates)))
     return found
 
 
@@ -101,33 +105,38 @@ def print_forecast(recipe: Recipe, objects: Sequence[SourceObject], found: Seque
     for item in found:
         if item.made:
             print(f"{item.stage.section:<20} cached")
-        elif item.need is None or item.size is None:
+        elif item.need is None:
             print(f"{item.stage.section:<20} {'to do':<8} {item.outlook}")
         else:
-            need = item.need
-            sizes = (item.size.bytes, need.memory, need.scratch, need.stored)
-            columns = " ".join(f"{human_bytes(size):>10}" for size in sizes)
-            print(f"{item.stage.section:<20} {'to do':<8} {columns} {need.seconds / workers:>7.0f} s")
+            need, text = item.need, human_bytes(item.size.bytes) if item.size else ""
+            columns = " ".join(
+                f"{human_bytes(size):>10}" for size in (need.memory, need.scratch, need.stored)
+            )
+            time = f"{need.seconds / workers:>7.0f} s" if item.size else f"{'':>9}"
+            line = f"{item.stage.section:<20} {'to do':<8} {text:>10} {columns} {time}  {item.outlook}"
+            print(line.rstrip())
 
 
-def stage_forecast(stage: Stage, configs: Mapping[str, StepConfig]) -> str:
+def stage_forecast(stage: Stage, configs: Mapping[str, StepConfig]) -> Outlook:
     """What a stage whose cost follows the model's size says itself. Raises ConfigError where it cannot run."""
     own = load_step(stage.step).forecast
-    return own(configs[stage.section], configs) if own else "follows the model's size, which is not predicted"
+    return own(configs[stage.section], configs) if own else Outlook(None, "not predicted")
 
 
 def unfit(found: Sequence[Forecast], limits: Limits) -> Iterator[str]:
     """One line for each thing that will not fit, with what would."""
     stored = 0.0
     for item in found:
-        if item.need is None or item.size is None:
+        if item.need is None:
             continue
         stored += item.need.stored
         room, where = limits.memory(item.stage.step)
         if item.need.memory > room:
+            what = item.outlook
+            if item.size:
+                what = f"{human_bytes(item.size.bytes)} of text with {limits.workers} workers"
             yield (
-                f"{item.stage.section}: needs about {human_bytes(item.need.memory)} of memory for "
-                f"{human_bytes(item.size.bytes)} of text with {limits.workers} workers, and {where} "
+                f"{item.stage.section}: needs about {human_bytes(item.need.memory)} of memory for {what}, and {where} "
                 f"{human_bytes(room)}; {_remedy(item, room, limits.workers)}"
             )
         if item.need.scratch > limits.scratch:
@@ -145,8 +154,10 @@ def unfit(found: Sequence[Forecast], limits: Limits) -> Iterator[str]:
 
 def _remedy(item: Forecast, room: float, workers: int) -> str:
     """What would make a stage fit: fewer workers, else a smaller setting, else more memory."""
-    assert item.size is not None
     step, config = item.stage.step, item.config
+    more = f"give it more (TOKENMILL_STEP_MEMORY_{step.upper()}, or a larger machine)"
+    if item.size is None:
+        return more
     for fewer in range(workers - 1, 0, -1):
         if _memory(step, config, item.size, fewer) <= room:
             return f"TOKENMILL_WORKERS={fewer} would fit"
@@ -156,7 +167,7 @@ def _remedy(item: Forecast, room: float, workers: int) -> str:
         smaller = config.model_copy(update={PARTITION: documents})
         if _memory(step, smaller, item.size, 1) <= room:
             return f"TOKENMILL_WORKERS=1 and {item.stage.section}.{PARTITION}: {documents} would fit"
-    return f"give it more (TOKENMILL_STEP_MEMORY_{step.upper()}, or a larger machine)"
+    return more
 
 
 def _memory(step: str, config: StepConfig, size: Size, workers: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
@@ -10,13 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from steps.core.config import Runtime
 from steps.core.errors import ConfigError
+from steps.core.memory import host_memory
 
 CONTAINER_MEMORY = "4g"  # what plugins/step_operator.py gives a container where nobody says otherwise
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -56,10 +53,7 @@ class Limits:
             given = next((name for name in names if os.environ.get(name)), None)
             text = os.environ[given] if given else CONTAINER_MEMORY
             return parse_size(text, given or "TOKENMILL_STEP_MEMORY"), f"its container ({names[0]}) has"
-        total = psutil.virtual_memory().total
-        with contextlib.suppress(OSError, ValueError):  # no such limit: "max", or another kind of cgroup
-            total = min(total, int(_CGROUP.read_text()))
-        return float(total), "this machine has"
+        return float(host_memory()), "this machine has"
 
 
 def free(place: Path) -> float:

@@ -21,7 +21,7 @@ from deepspeed.runtime.pipe.topology import PipeModelDataParallelTopology
 from megatron.core import parallel_state
 from torch import Tensor
 
-from steps.train.architecture import Architecture
+from steps.core.architecture import Architecture
 from steps.train.attention import choose_backend
 from steps.train.clock import Clock
 from steps.train.config import Config

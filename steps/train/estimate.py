@@ -12,8 +12,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from steps.core.architecture import Architecture
 from steps.core.errors import ConfigError
-from steps.train.architecture import Architecture
+from steps.core.memory import host_memory
 from steps.train.config import Config
 
 GIB = 1 << 30
@@ -128,16 +129,7 @@ def device_memory(ranks: int) -> float | None:
         except (OSError, subprocess.SubprocessError):
             return None
         return min(float(line) for line in answer.split()) * (1 << 20)
-    return _host_memory() / ranks
-
-
-def _host_memory() -> float:
-    """Bytes of this container's limit, or of the machine."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    words = Path("/proc/meminfo").read_text().split()
-    whole = float(words[words.index("MemTotal:") + 1]) * 1024
-    text = limit.read_text().strip() if limit.exists() else "max"
-    return whole if text == "max" else min(whole, float(text))
+    return host_memory() / ranks
 
 
 def check_memory(needed: Estimate, config: Config) -> None:

@@ -20,8 +20,8 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from steps.core.architecture import Architecture
 from steps.train import kernels
-from steps.train.architecture import Architecture
 from steps.train.attention import attend
 
 Carry = tuple[Tensor, Tensor, Tensor]

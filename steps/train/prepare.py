@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,49 +10,18 @@ from typing import Any
 import pyarrow.compute as pc
 
 from steps.core.approval import Approved
+from steps.core.architecture import read_architecture
 from steps.core.artifact import Artifact
 from steps.core.errors import ConfigError, DataError
 from steps.core.step import StepContext
-from steps.train.architecture import Architecture, check_layout, read_architecture
 from steps.train.checkpoints import fetch_newest
 from steps.train.config import Config
-from steps.train.estimate import check_memory, estimate, memory_is_known
+from steps.train.estimate import check_memory, estimate
+from steps.train.layout import check_layout
 
 SETTINGS = Path(__file__).resolve().parents[2] / "configs" / "deepspeed"
 LEAST_BUCKET, MOST_BUCKET = 1 << 20, 500_000_000  # numbers; the upper one is DeepSpeed's default
 TRAIN, HELD_OUT = "train", "heldout/"
-
-
-def forecast(config: Config, recipe: Mapping[str, Any]) -> str:
-    """What a stage of a recipe will need, from its settings: the estimate, as far as they tell the model's size.
-
-    Raises ConfigError for a layout that does not divide the model, and for too little memory where it is known: a
-    plan may be made on another machine than the one that trains.
-    """
-    start = recipe["initialize"]
-    made = start.from_scratch
-    if made is None:
-        return f"follows the size of {start.base.name}, which is read when the stage starts"
-    length = recipe[f"pack_{config.stage}"].sequence_length
-    rows = made.vocabulary + (len(start.character_list) or start.characters)
-    # how many rows it will be is known later; what they are padded to must not be what refuses the layout here
-    multiple = math.lcm(start.vocabulary_multiple, config.layout.tensor)
-    model = Architecture(
-        vocabulary=-(-rows // multiple) * multiple,
-        hidden=made.hidden,
-        layers=made.layers,
-        heads=made.heads,
-        key_value_heads=made.key_value_heads or made.heads,
-        ffn=made.ffn,
-        rope_theta=made.rope_theta,
-        max_positions=made.max_positions,
-        norm_epsilon=made.norm_epsilon,
-    )
-    check_layout(model, config.layout.tensor, config.layout.pipeline, length)
-    needed = estimate(model, config, length, (config.steps or 0) * config.batch_windows)
-    if memory_is_known():
-        check_memory(needed, config)
-    return needed.sentence()
 
 
 def check_chain(tokens: Artifact, model: Artifact, previous: Artifact | None, stage: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.train.architecture import Architecture
+from steps.core.architecture import Architecture
 from steps.train.config import Config
 from steps.train.windows import TokenFile
 

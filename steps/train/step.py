@@ -16,7 +16,8 @@ from steps.train.checkpoints import Checkpoints
 from steps.train.config import Config
 from steps.train.gang import DIVERGED, OUT, PROGRESS, STOP, Gang
 from steps.train.monitor import Monitor
-from steps.train.prepare import check_chain, check_origin, forecast, write_spec
+from steps.train.needs import forecast
+from steps.train.prepare import check_chain, check_origin, write_spec
 from steps.train.report import report
 
 GRACE_SECONDS = 25.0  # to finish an optimizer step and save, below the 30 s of most schedulers

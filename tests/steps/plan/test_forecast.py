@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from steps.core.recipe import find_recipe
 from steps.core.step import load_step
 from steps.deduplicate.config import Config as Deduplicate
 from steps.plan.command import checked_recipe
-from steps.plan.forecast import MARGIN, Forecast, load_rates, need_of, unfit
+from steps.plan.forecast import MARGIN, Forecast, load_rates, need_of, stage_forecast, unfit
 from steps.plan.limits import Limits, parse_size
 from tests.steps.deduplicate.test_deduplicate import related_texts
 from tests.steps.documents import make_corpus
@@ -184,3 +185,81 @@ def test_a_plan_refuses_a_training_stage_that_has_too_little_memory_or_a_layout_
     with pytest.raises(ConfigError, match=r"a rank needs about .* GiB and has 0\.5 GiB") as refused:
         checked_recipe(text, None, [])
     assert refused.value.exit_code == 78
+
+
+SMALL = """
+name: small
+dag: continual_pretraining
+description: A small model.
+sources: [{name: sets, uri: "%s", kind: supervised, task: qa, fields: {prompt: q, response: a}}]
+inputs: {corpora: {web: "file:///nowhere/publish/0@0"}}
+steps:
+  mix: {supervised: {sets: {stage: 2, tokens: 100000, ungated: "questions made for this test"}}}
+  initialize: {%s, characters: 700}
+  pack_1: &windows {sequence_length: 256}
+  pack_2: *windows
+  pack_3: *windows
+  train_1: {layout: {data: 2, tensor: 2}, steps: 100, checkpoint_every: 30, batch_windows: 8}
+  train_2: {layout: {data: 2, tensor: 2}, batch_windows: 8}
+  train_3: {batch_windows: 8, steps: 10, precision: float32}
+"""
+SCRATCH = "from_scratch: {hidden: 256, layers: 4, heads: 4, ffn: 688, vocabulary: 2000}"
+
+
+def model_stages(text: str) -> dict[str, Any]:
+    configs = checked_recipe(text, None, [])[1]
+    sections = ("initialize", "train_1", "train_2", "train_3", "export", "benchmark")
+    return {name: stage_forecast(stage("continual_pretraining", name), configs) for name in sections}
+
+
+def test_stages_whose_cost_follows_the_model_are_predicted_from_its_size() -> None:
+    found = model_stages(SMALL % ("x", SCRATCH))
+    assert {name for name in MODEL_BOUND if load_step(name).forecast} == MODEL_BOUND
+    weights = (
+        2 * 2816 * 256 + 4 * (4 * 256 * 256 + 3 * 256 * 688 + 2 * 256) + 256
+    )  # 2,700 rows padded to 128's multiple
+    # two checkpoints kept and a third that comes, and the final state: FP32 weights with two moments; BF16 weights
+    assert found["train_1"].need.stored == 4 * 12 * weights + 2 * weights
+    assert found["train_3"].need.stored == 12 * weights + 4 * weights  # ends before its first checkpoint
+    assert found["train_2"].need.scratch - found["train_1"].need.scratch == 12 * weights  # the stage before
+    assert found["train_1"].need.memory > 4 * 0.6 * GIB and "GiB per rank" in found["train_1"].said
+    assert found["export"].need.stored == 4 * weights and found["initialize"].need.stored == 2 * weights
+    assert "rank-hours" in found["train_2"].said  # 100,000 tokens and as many of replay
+    assert found["benchmark"].said == "the recipe names no benchmark"
+    larger = model_stages(SMALL % ("x", SCRATCH.replace("layers: 4", "layers: 400")))
+    for name in ("initialize", "train_1", "train_2", "train_3", "export"):
+        small, large = found[name].need, larger[name].need
+        assert all(more > less > 0 for more, less in zip(large, small, strict=True)), name
+
+
+def test_a_base_model_is_read_where_its_place_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SMALL % ("x", f"base: {{name: own, sha256: {'a' * 64}}}")
+    monkeypatch.delenv("TOKENMILL_MODELS", raising=False)
+    found = model_stages(text)
+    assert all(
+        found[name].need is None and "size of own" in found[name].said for name in ("train_1", "export")
+    )
+    shape = {
+        "model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "intermediate_size": 11008, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+    }  # fmt: skip
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/config.json").write_text(json.dumps(shape))
+    (tmp_path / "own/model.safetensors").write_bytes(bytes(1000))
+    monkeypatch.setenv("TOKENMILL_MODELS", str(tmp_path))
+    weights = 6_738_415_616 + 2 * 768 * 4096  # LLaMA-2 7B, and 700 more rows, padded from 32,700 to 32,768
+    assert model_stages(text)["export"].need.stored == 4 * weights
+
+
+def test_a_model_that_does_not_fit_is_refused_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = checked_recipe(SMALL % ("x", SCRATCH), None, [])[1]
+    where = stage("continual_pretraining", "train_1")
+    item = Forecast(where, configs["train_1"], None, None, *stage_forecast(where, configs))
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY_TRAIN", "1g")
+    (problem,) = unfit([item], limits())
+    assert problem.startswith("train_1: needs about 3.") and "GB of memory for expected 0." in problem
+    assert problem.endswith("give it more (TOKENMILL_STEP_MEMORY_TRAIN, or a larger machine)")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY_TRAIN", "8g")
+    assert not list(unfit([item], limits()))

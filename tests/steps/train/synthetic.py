@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
-from steps.train.architecture import Architecture
+from steps.core.architecture import Architecture
 from steps.train.config import Config
 from steps.train.prepare import engine_settings
 

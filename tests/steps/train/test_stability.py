@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from steps.core.architecture import Architecture
 from steps.core.errors import ConfigError
-from steps.train.architecture import Architecture
 from steps.train.config import Config, Stability, StopAbove
 from steps.train.estimate import GIB, MEMORY, check_memory, estimate
 from steps.train.stability import NOT_FINITE, SPIKE, action, hopeless, judge

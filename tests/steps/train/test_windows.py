@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from steps.core.architecture import Architecture, read_architecture
 from steps.core.errors import ConfigError
-from steps.train.architecture import Architecture, check_layout, read_architecture
+from steps.train.layout import check_layout
 from steps.train.windows import EMPTY, TokenFile, Windows, batch_windows, micro_batches
 from tests.steps.train.synthetic import LENGTH, SHAPE, hugging_face_config, random_windows, write_windows
 

@@ -1,11 +1,18 @@
-"""The shape of a LLaMA model, read from a Hugging Face config.json."""
+"""The shape of a LLaMA model, read from a Hugging Face config.json, or from the settings that will make it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from steps.core.errors import ConfigError
+from steps.core.errors import ConfigError, StepError
+from steps.core.store import Store, open_store
+
+MODELS = "TOKENMILL_MODELS"  # names the folder or s3:// prefix of base models
 
 
 @dataclass(frozen=True)
@@ -79,23 +86,45 @@ def read_architecture(config: dict[str, Any]) -> Architecture:
     )
 
 
-def check_layout(model: Architecture, tensor: int, pipeline: int, sequence_length: int) -> None:
-    """Raise ConfigError, naming every number that does not divide, if the model cannot be spread like this."""
-    wrong = [
-        f"{name} {value} is not a multiple of layout.tensor {tensor}"
-        for name, value in [
-            ("heads", model.heads),
-            ("key/value heads", model.key_value_heads),
-            ("ffn", model.ffn),
-            ("vocabulary", model.vocabulary),
-        ]
-        if value % tensor
-    ]
-    if pipeline > model.layers:
-        wrong.append(f"layout.pipeline {pipeline} is more than the {model.layers} layers")
-    if sequence_length > model.max_positions:
-        wrong.append(
-            f"windows of {sequence_length} tokens exceed the model's {model.max_positions} positions"
+def planned_architecture(start: Any, multiple: int = 1) -> Architecture | None:
+    """The model that `initialize` will make, from its Config; None where its base is not known before the run.
+
+    The vocabulary is padded to ``multiple`` beside what `initialize` pads it to. A base is read from its config.json
+    below TOKENMILL_MODELS; one that cannot be read here is read when the step starts.
+    """
+    made = start.from_scratch
+    if made is None:
+        described = _base_config(start.base.name)
+        if described is None:
+            return None
+        base = read_architecture({**described, "tie_word_embeddings": False})
+    else:
+        base = Architecture(
+            vocabulary=made.vocabulary,
+            hidden=made.hidden,
+            layers=made.layers,
+            heads=made.heads,
+            key_value_heads=made.key_value_heads or made.heads,
+            ffn=made.ffn,
+            rope_theta=made.rope_theta,
+            max_positions=made.max_positions,
+            norm_epsilon=made.norm_epsilon,
         )
-    if wrong:
-        raise ConfigError("train cannot run this model in this layout: " + "; ".join(wrong))
+    rows = base.vocabulary + (len(start.character_list) or start.characters)
+    unit = math.lcm(start.vocabulary_multiple, multiple)
+    return replace(base, vocabulary=-(-rows // unit) * unit)
+
+
+def model_store() -> Store | None:
+    """Where base models are; None where `MODELS` names no place."""
+    place = os.environ.get(MODELS, "")
+    return open_store(place if "://" in place else Path(place).resolve().as_uri()) if place else None
+
+
+def _base_config(name: str) -> dict[str, Any] | None:
+    try:
+        store = model_store()
+        found: dict[str, Any] | None = json.loads(store.get(f"{name}/config.json")) if store else None
+    except (StepError, OSError, ValueError):  # this machine cannot read it; the one that runs the step may
+        return None
+    return found
