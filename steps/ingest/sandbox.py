@@ -100,6 +100,7 @@ class Reader:
         cell = os.memfd_create("progress")
         os.ftruncate(cell, CELL.size)
         self._cell = mmap.mmap(cell, CELL.size)
+        CELL.pack_into(self._cell, 0, 0, 0, LOADING)  # its imports, which take seconds, are no record's time
         try:
             process = subprocess.Popen(
                 [sys.executable, *self._command, str(cell), str(os.getpid())],

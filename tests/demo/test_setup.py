@@ -4,7 +4,6 @@ import hashlib
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -135,10 +134,8 @@ def test_a_finished_setup_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = setup.read_stamp()
     if not setup.is_ready(setup.choose_torch(stamp.get("torch")), stamp):
         pytest.skip("this environment was not made by `make setup` from these locks")
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "demo.setup"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
-    assert time.monotonic() - began < 1
 
 
 def test_kenlm_is_taken_from_the_lock_without_its_marker(tmp_path: Path) -> None:
