@@ -20,7 +20,8 @@ A step hands its own figures over as data (`steps.report.blocks`) and never writ
 language, reasons, document lengths, samples of what was removed, kept and quarantined, settings and facts.
 A step without figures of its own declares ``report=stage_report``.
 
-A `Distribution` takes arrays of any length in bounded memory and can be merged: make it shard by shard
-(`steps.report.look.some_shards` names the shards of a large corpus that a page looks at), or in the parts, whose
-result carries ``to_json()``. All text is escaped; characters that would hide or reorder text are shown by name.
+A `Distribution` takes arrays of any length in bounded memory and can be merged: make it shard by shard on the step's
+workers (`steps.report.look.Stage.each`; `some_shards` names the shards of a large corpus that a page looks at), or in
+the parts, whose result carries ``to_json()``. All text is escaped; characters that would hide or reorder text are
+shown by name.
 """

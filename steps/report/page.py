@@ -44,8 +44,9 @@ def stage_report(ctx: StepContext, counts: Counts, sections: Sequence[Section] =
 
     One with the title of a common section (`REMOVED`) takes its place.
 
-    It costs the same for every size of dump: it reads at most `look.SHARDS_LOOKED_AT` shards and ledgers, one at a
-    time, and says so where there are more. Crawled text in it is escaped, and its policy forbids scripts.
+    It costs the same for every size of dump: the step's workers read at most `look.SHARDS_LOOKED_AT` shards and
+    ledgers, one at a time each, and the page says so where there are more. Crawled text in it is escaped, and its
+    policy forbids scripts.
     """
     stage = Stage.of(ctx)
     kept, removed = look_at_kept(stage), look_at_removed(stage)
