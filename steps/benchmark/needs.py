@@ -9,8 +9,8 @@ from steps.benchmark.config import Config
 from steps.core.architecture import planned_architecture
 from steps.core.needs import Need, Outlook
 
-IDLE = 0.3e9  # the step alone
-HARNESS = 1.6e9  # with a child that holds lm-evaluation-harness, datasets and torch (own measurement: its tests' runs)
+IDLE = 0.3e9  # the step alone (own assumption)
+HARNESS = 1.6e9  # with a child that holds lm-evaluation-harness, datasets and torch (own assumption)
 START_SECONDS = 30.0
 
 

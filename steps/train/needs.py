@@ -17,6 +17,7 @@ PROCESS = 0.25 * GIB  # of the step itself, which loads no torch (own measuremen
 GPU_PROCESS = 4.0 * GIB
 START_SECONDS = 20.0  # of each rank: torch, DeepSpeed, Megatron-Core (the same measurement)
 BYTES_PER_TOKEN = 3.2  # of UTF-8 text (Ziya2 Table 2, derived: 2.5 for code to 3.6 for the Pile)
+PROBE_TOKENS = 256  # outputs.PROBE_TOKENS, whose module needs torch
 STATE = 12  # bytes of a weight in a checkpoint: FP32, with two moments
 
 
@@ -71,6 +72,7 @@ def need_of(model: Architecture, config: Config, needed: Estimate) -> Need:
     most = config.keep_checkpoints + 1
     kept = most if config.steps is None else min(most, (config.steps - 1) // config.checkpoint_every)
     before = state if config.stage > 1 else 0
-    scratch = 2 * model.parameters + before + (min(kept, 2) + 1) * state + weights
+    left = state + weights + 4 * config.probe_windows * PROBE_TOKENS * model.vocabulary
+    scratch = 2 * model.parameters + before + min(kept, 2) * state + left
     seconds = ranks * (START_SECONDS + config.threads_per_rank * needed.seconds)
-    return Need(PROCESS + on_host, scratch, (kept + 1) * state + weights, seconds)
+    return Need(PROCESS + on_host, scratch, kept * state + left, seconds)
