@@ -22,7 +22,6 @@ ROW = 9  # bytes of memory there for every document
 PACKED = 0.5  # bytes in a file per byte of text (Chinese articles: 0.45)
 GROUPED = 24  # bytes of a file with their groups
 CANDIDATES = 0.25  # share of documents that have one (0.2 where a fifth are near duplicates)
-BY_CHANCE = 0.01e-6  # share more for each document: 0.43 of 20 million made-up ones
 LOPSIDED = 0.05  # share of fingerprints with the most frequent value of a table's first 8 bits
 PROCESS = 270e6  # bytes of the step's process without documents
 WORKER = 120e6  # bytes more for each further worker
@@ -39,7 +38,7 @@ def needs(config: Config, size: Size, workers: int) -> Need:
         everything, max(1.3 * config.partition_documents, LOPSIDED * everything)
     )  # whole block values
     average = size.bytes / max(size.documents, 1)
-    candidates = min(1.0, CANDIDATES + BY_CHANCE * everything) * everything
+    candidates = CANDIDATES * everything
     # a task is full when it has verify_documents, and the group that fills it may be as large
     verified = min(everything, 2 * config.verify_documents) * average * TEXT_TIMES
     work = max(PARTITION_ROW * partition, verified, TEXT_TIMES * size.shard)
