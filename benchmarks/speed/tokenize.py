@@ -30,8 +30,8 @@ from benchmarks.speed.corpora import articles
 from steps.initialize.characters import count_characters
 from steps.initialize.tokenizer import extend, fast_tokenizer, train_tokenizer
 from steps.initialize.vocabulary import SENTENCEPIECE, Base, choose
-from steps.pack.encoder import Encode, fast_encoder, sentencepiece_encoder
 from steps.pack.tokenize import BATCH, encode_texts, render
+from steps.text.encoder import Encode, fast_encoder, sentencepiece_encoder
 
 EOS = 2
 

@@ -32,7 +32,7 @@ def models_of(export: Artifact, which: str) -> list[Model]:
     kinds = ("weights", "index", "config")
     models = [Model(BASE, 0, (*_files(base, *kinds), *tokenizer))]
     tokens = 0
-    for stage in stages:
+    for stage in (stage for stage in stages if stage.facts["tokens"]):
         tokens += int(stage.facts["tokens"])
         models.append(
             Model(f"stage-{stage.facts['stage']}", tokens, (*_files(stage, "weights", "config"), *tokenizer))

@@ -15,8 +15,11 @@ class Config(CorpusConfig):
         pattern=r"^[a-z][a-z0-9_]*$",
         description="Name in the catalog; rules of filter use the signal classifier_<name>.",
     )
-    label: str = Field(
-        "1", pattern=r"^\S+$", description="Label whose probability is the signal (COLD: 1, offensive)."
+    label: str | None = Field(
+        "1",
+        pattern=r"^\S+$",
+        description="Label whose probability is the signal (COLD: 1, offensive); null: every label is a class of its "
+        "own, such as topics for mix.",
     )
     max_records: int = Field(
         200_000,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from steps.classifier.config import Config
-from steps.classifier.train import precision_recall, train
+from steps.classifier.train import macro, per_label, precision_recall, train
 from steps.core.artifact import Artifact, Files
 from steps.core.catalog import Catalog
 from steps.core.corpus import Corpus
@@ -47,12 +47,7 @@ def run(ctx: StepContext) -> None:
     if not labels:
         ctx.log.info("the corpus has no labelled (supervised) record: there is no classifier to train")
         return
-    rest = sum(number for label, number in labels.items() if label != config.label)
-    if min(labels.get(config.label, 0), rest) < MIN_PER_LABEL:
-        raise DataError(
-            f"classifier.label: {labels.get(config.label, 0)} labelled texts have the label {config.label!r} and "
-            f"{rest} another, fewer than {MIN_PER_LABEL}; the labels are: {', '.join(sorted(labels)[:20])}"
-        )
+    check_labels(labels, config.label)
     plain = [shard for shard, part in zip(shards, parts, strict=True) if not part.temporary]
     parts += ctx.map("background", background_lines, plain) if config.background_lines else []
     files = [entry.model_dump() for part in parts for entry in part.temporary]
@@ -60,7 +55,25 @@ def run(ctx: StepContext) -> None:
     for name, value in figures.items():
         ctx.set(name, value)
     for name in ("precision", "recall", "f1"):
-        ctx.metric(f"corpus/classifier_{name}", figures["held_out"][0][name])
+        ctx.metric(f"corpus/classifier_{name}", figures["overall"][name])
+
+
+def check_labels(labels: Mapping[str, int], wanted: str | None) -> None:
+    """Raise DataError where there are too few texts to tell the wanted label, or any, from others."""
+    if wanted is None:
+        few = {label: number for label, number in labels.items() if number < MIN_PER_LABEL}
+        if few or len(labels) < 2:
+            raise DataError(
+                f"classifier: {MIN_PER_LABEL} labelled texts of each of two labels or more are needed; there are "
+                + ", ".join(f"{number} of {label!r}" for label, number in sorted(labels.items())[:20])
+            )
+        return
+    rest = sum(number for label, number in labels.items() if label != wanted)
+    if min(labels.get(wanted, 0), rest) < MIN_PER_LABEL:
+        raise DataError(
+            f"classifier.label: {labels.get(wanted, 0)} labelled texts have the label {wanted!r} and "
+            f"{rest} another, fewer than {MIN_PER_LABEL}; the labels are: {', '.join(sorted(labels)[:20])}"
+        )
 
 
 def labelled_texts(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
@@ -139,12 +152,19 @@ def train_model(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     path = part.scratch / "model.bin"
     path.write_bytes(model)
     measured = np.flatnonzero(held_out)
+    sizes = {"trained": int((~held_out).sum()), "held_out": len(measured)}
+    if config.label is None:
+        said = np.array(Classifier(path).labels([words[i] for i in measured.tolist()]), dtype=object)
+        by_label = per_label(np.array(labels, dtype=object)[measured], said)
+        return {"texts": sizes, "held_out": by_label, "overall": macro(by_label)}
     probability = Classifier(path, config.label).probabilities([words[i] for i in measured.tolist()])
     label = np.array(labels, dtype=object)[measured]
     plain = label == BACKGROUND
+    figures = precision_recall(label[~plain] == config.label, probability[~plain])
     return {
-        "texts": {"trained": int((~held_out).sum()), "held_out": len(measured)},
-        "held_out": precision_recall(label[~plain] == config.label, probability[~plain]),
+        "texts": sizes,
+        "held_out": figures,
+        "overall": figures[0],
         "held_out_background_above_half": round(
             float((probability[plain] > 0.5).mean()) if plain.any() else 0.0, 6
         ),
@@ -179,7 +199,7 @@ def enter_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
 
 STEP = Step(
     name="classifier",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,3 +91,21 @@ def precision_recall(
             }
         )
     return figures
+
+
+def per_label(label: np.ndarray, said: np.ndarray) -> list[dict[str, Any]]:
+    """Texts, precision, recall and F1 of each label: what each text is and what it was said to be, object[n]."""
+    figures = []
+    for name in sorted(set(label.tolist())):
+        found = precision_recall(label == name, (said == name).astype(np.float64), (0.5,))[0]
+        del found["threshold"]
+        figures.append({"label": name, "texts": int((label == name).sum()), **found})
+    return figures
+
+
+def macro(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Unweighted means over labels."""
+    return {
+        name: round(sum(entry[name] for entry in figures) / max(1, len(figures)), 4)
+        for name in ("precision", "recall", "f1")
+    }

@@ -41,6 +41,11 @@ STEP_COMMANDS = {
     "dedup": ("steps.deduplicate.command", "say what a document is a duplicate of, and how near it comes"),
     "takedown": ("steps.publish.takedown", "take documents out of what is published, and keep them out"),
     "language-model": ("steps.language_model.command", "take over a published scorer, such as cc_net's"),
+    "data-attributes": (
+        "steps.data_attributes.command",
+        "coherence, readability and similarity of what models were trained on, beside their losses",
+    ),
+    "topics": ("steps.mix.command", "train a topic classifier; set the next round's shares of topics"),
     "corpus": ("steps.publish.command", "import a corpus cleaned elsewhere, or export a published one"),
     "scaling-law": (
         "steps.fit_scaling_law.command",
@@ -64,6 +69,8 @@ EXAMPLES = {
     "dedup": "tokenmill dedup explain 0f3c9a… --artifact deduplicate/32de",
     "takedown": "tokenmill takedown domain:example.org --reason complaint --dry-run",
     "language-model": "tokenmill language-model import s3://models/lm_sp --language zh --name cc_net",
+    "data-attributes": "tokenmill data-attributes web=train/3f2a books=train/77be --out losses.csv",
+    "topics": "tokenmill topics train seeds.jsonl.gz --name topics_zh",
     "corpus": "tokenmill corpus export publish/51de@… out/",
     "scaling-law": "tokenmill scaling-law losses.csv --law critical_ratio --config study.yaml",
 }

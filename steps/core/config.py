@@ -33,6 +33,10 @@ class StepConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
+    def outline(self) -> str:
+        """What these settings come to, for a person who looks at a plan; empty where there is nothing to work out."""
+        return ""
+
     def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
         """What these settings ask of the inputs in vain, as ``field: sentence``; plan says it before the run.
 

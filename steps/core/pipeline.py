@@ -37,7 +37,8 @@ def _language_model(language: str) -> Stage:
 
 
 def _pack(number: int) -> Stage:
-    return Stage(f"pack_{number}", {"mix": "mix", "model": "initialize"}, {"stage": number}, image="trainer")
+    inputs = {"mix": "mix", "model": "initialize", "curriculum": "curriculum"}
+    return Stage(f"pack_{number}", inputs, {"stage": number}, image="trainer")
 
 
 def _train(number: int) -> Stage:
@@ -73,10 +74,17 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
         Stage("ingest", {"source": "run:source"}),
         Stage(
             "mix",
-            {"corpora": "run:corpora", "supervised": "ingest", "benchmarks": "run:benchmarks"},
+            {
+                "corpora": "run:corpora",
+                "supervised": "ingest",
+                "benchmarks": "run:benchmarks",
+                "classifiers": "run:classifiers",
+            },
             image="trainer",
         ),
         Stage("initialize", {"mix": "mix"}, image="trainer"),
+        # reads with the model that training starts from, on a GPU where there is one; without a language, nothing
+        Stage("curriculum", {"mix": "mix", "model": "initialize"}, image="trainer", pool="gpu"),
         *(_pack(number) for number in (1, 2, 3)),
         *(_train(number) for number in (1, 2, 3)),
         Stage("export", {"train": "train_3", "model": "initialize"}, image="trainer"),

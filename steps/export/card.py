@@ -21,11 +21,11 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|&~$]")
 
 
 def training_chain(train: Artifact) -> list[Artifact]:
-    """The training stages behind an artifact, first one first."""
+    """The training stages behind an artifact that trained on something, first one first."""
     chain = [train]
     while chain[0].has_input("previous"):
         chain.insert(0, chain[0].input("previous"))
-    return chain
+    return [stage for stage in chain if stage.facts["steps"]]  # a stage of no data is none
 
 
 def model_card(

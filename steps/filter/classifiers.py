@@ -28,6 +28,11 @@ def load(reference: str) -> Classifier:
             f"{artifact.reference.uri} holds no model: its corpus had no labelled records; "
             "take it out of the inputs of filter"
         )
+    if files[0].meta["label"] is None:
+        raise DataError(
+            f"{artifact.reference.uri} tells labels apart, such as topics for mix, and has no signal; take it out of "
+            "the inputs of filter"
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.bin"
         path.write_bytes(artifact.read_bytes(files[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,21 +11,6 @@ from torch import Tensor
 from steps.initialize.vocabulary import Encode
 
 WINDOW = 512  # tokens of context at most, own choice: loss per byte hardly changes beyond
-SMALL = 1_000_000_000  # parameters up to which FP32 fits everywhere; larger models are measured in BF16
-
-
-def load_model(folder: Path) -> Any:
-    """The model in a Hugging Face folder, on a GPU where there is one."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    dtype = torch.float32 if size / 2 < SMALL else torch.bfloat16
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, use_safetensors=True
-    )
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
 @torch.no_grad()

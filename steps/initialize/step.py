@@ -228,7 +228,10 @@ def initial_loss(ctx: StepContext, made: PartResult, held: dict[str, list[str]])
                 human_bytes(free),
             )
         return {}
-    from steps.initialize.loss import load_model, measure
+    import torch
+
+    from steps.initialize.loss import measure
+    from steps.text.causal_model import load_model
 
     folder = ctx.scratch / "measured"
     for entry in files:
@@ -244,7 +247,7 @@ def initial_loss(ctx: StepContext, made: PartResult, held: dict[str, list[str]])
             before + made.result["characters_added"],
         ),
     }
-    model = load_model(folder)
+    model = load_model(folder, "cuda" if torch.cuda.is_available() else "cpu")
     first = config.get("bos_token_id")
     found = measure(model, held, encoders, first, made.result["max_positions"])
     return {f"{name}_{unit}": value for name, units in found.items() for unit, value in units.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from steps.mix.config import Amount, Config, WebSet
+from steps.mix.config import Amount, Config
 from steps.mix.keys import derive
 
 STAGES = (1, 2, 3)
@@ -36,8 +36,8 @@ class Rows:
     bytes: np.ndarray  # int64
     data_set: np.ndarray  # int32, index into `sets`; -1: the recipe does not use it
     group: np.ndarray  # int32, index into `groups`
-    sets: list[str]  # "web/<source>" or "supervised/<source>"
-    groups: list[str]  # held-out sets: a language, or a task
+    sets: list[str]  # "web/<source>", "web/<source>/<topic>" or "supervised/<source>"
+    groups: list[str]  # held-out sets: a language, a topic, or a task
 
 
 @dataclass
@@ -86,9 +86,12 @@ def choose(rows: Rows, config: Config) -> Choice:
     choice = Choice(hold_out(rows, config))
     own: dict[int, list[Taken]] = {stage: [] for stage in STAGES}
     for index, name in enumerate(rows.sets):
-        stage, amount = amount_of(name, config)
         free = np.flatnonzero((rows.data_set == index) & ~choice.heldout)
-        own[stage].append(take(free, rows, amount, choice, name, stage))
+        ranked = free[np.argsort(rows.key[free], kind="stable")]
+        amounts = config.amounts(name)
+        pieces = divide(ranked, rows, [amount.tokens or 0 for amount in amounts.values()])
+        for (stage, amount), mine in zip(amounts.items(), pieces, strict=True):
+            own[stage].append(take(mine, rows, amount, choice, name, stage))
     for stage in STAGES:
         replays = [
             replay(own[origin], own[stage], rows, share, stage, origin, choice)
@@ -129,18 +132,17 @@ def hold_out(rows: Rows, config: Config) -> np.ndarray:
     return np.isin(rows.text_key, np.concatenate(cuts))
 
 
-def amount_of(name: str, config: Config) -> tuple[int, Amount]:
-    """The stage and amount of a data set named as in `Rows.sets`."""
-    kind, _, source = name.partition("/")
-    if kind == "supervised":
-        found = config.supervised[source]
-        return found.stage, found
-    return 1, config.web.get(source, config.web.get("*", WebSet()))
+def divide(ranked: np.ndarray, rows: Rows, tokens: list[int]) -> list[np.ndarray]:
+    """Documents of a set for each of its stages, none for two, with bytes in proportion to their ``tokens``."""
+    if len(tokens) < 2:
+        return [ranked] * len(tokens)
+    size = np.cumsum(rows.bytes[ranked])
+    bounds = np.cumsum(tokens)[:-1] / sum(tokens) * (size[-1] if len(size) else 0)
+    return np.split(ranked, np.searchsorted(size, bounds, side="right"))
 
 
-def take(free: np.ndarray, rows: Rows, amount: Amount, choice: Choice, name: str, stage: int) -> Taken:
-    """The rows that ``amount`` asks for; what cannot be supplied is noted, never repeated."""
-    ranked = free[np.argsort(rows.key[free], kind="stable")]
+def take(ranked: np.ndarray, rows: Rows, amount: Amount, choice: Choice, name: str, stage: int) -> Taken:
+    """The first rows that ``amount`` asks for; what cannot be supplied is noted, never repeated."""
     noted: dict[str, Any] = {"stage": stage, "set": name}
     if amount.tokens is not None:
         picked = _until(ranked, rows, amount.tokens * MOST_BYTES_PER_TOKEN)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steps.core.config import StepConfig, Supply
+from steps.mix.budget import Budget, shares_of_one
 
+TOPIC = re.compile(r"[A-Za-z0-9_-]+")
 # Ziya2 Table 2, bytes per token with the extended tokenizer: 2.5 (code) to 3.6 (Pile).
 BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN = 3.2, 3.6
 
@@ -30,6 +33,11 @@ class Amount(BaseModel):
         if sum(unit is not None for unit in (self.epochs, self.documents, self.bytes, self.tokens)) > 1:
             raise ValueError("give only one of epochs, documents, bytes and tokens")
         return self
+
+    @property
+    def given(self) -> bool:
+        """Whether a unit is given."""
+        return any(unit is not None for unit in (self.epochs, self.documents, self.bytes, self.tokens))
 
     def missing(self, supply: Supply | None) -> str:
         """What the data set cannot supply, as a sentence; empty where it can. Tokens are estimated."""
@@ -53,6 +61,43 @@ class WebSet(Amount):
         description="code: each document between ``` fences that name its language (Ziya2 §2.2), told by the "
         "ending of its title or address.",
     )
+    topics: dict[str, float] = Field(
+        default_factory=dict,
+        description="Shares of the amount by topic, as the run's topic classifier names it; they add up to 1, and "
+        "documents of other topics are left out (Llama-3-SynE: 11 topics per language, which `tokenmill topics` "
+        "adjusts between rounds). Each topic has held-out documents of its own.",
+    )
+
+    @model_validator(mode="after")
+    def _topics_share_an_amount(self) -> WebSet:
+        if self.topics:
+            shares_of_one(self.topics, "topics")
+            if odd := [topic for topic in self.topics if not TOPIC.fullmatch(topic)]:
+                raise ValueError(
+                    f"topics: {odd[0]!r} must be of letters, digits, _ and -: it names held-out files"
+                )
+            if self.epochs is not None:
+                raise ValueError(
+                    "topics: shares of epochs are no shares of text; give documents, bytes or tokens"
+                )
+        return self
+
+    def of_topic(self, topic: str) -> Amount:
+        """What the topic gets of the amount."""
+        share = self.topics[topic]
+
+        def part(unit: int | None) -> int | None:
+            return None if unit is None else round(unit * share)
+
+        return Portion(documents=part(self.documents), bytes=part(self.bytes), tokens=part(self.tokens))
+
+
+class Portion(Amount):
+    """A part of an amount, which may come to nothing."""
+
+    documents: int | None = Field(None, ge=0)
+    bytes: int | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=0)
 
 
 class SupervisedSet(Amount):
@@ -118,6 +163,15 @@ class Config(StepConfig):
         default_factory=dict,
         description="Supervised sets by source, or source/task; documents of others are left out.",
     )
+    budgets: dict[Annotated[int, Field(ge=1, le=3)], Budget] = Field(
+        default_factory=dict,
+        description="Tokens of a stage and the shares that data sets have of them, in place of amounts of their own; "
+        "a source of several stages gives each of them other documents. web then has no * unless it is written.",
+    )
+    topic_classifier: str = Field(
+        "topic",
+        description="Which of the run's classifiers tells the topics of web sets that have shares of them.",
+    )
     decontamination: Decontamination = Field(
         Decontamination(),
         description="How items of the recipe's benchmarks (its sources of kind benchmark) are looked for; documents "
@@ -149,12 +203,103 @@ class Config(StepConfig):
     )
     plan_rows: int = Field(1_000_000, ge=1, description="Rows per plan file.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _budgets_name_what_is_taken(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("budgets") and "web" not in values:
+            return values | {"web": {}}
+        return values
+
+    @model_validator(mode="after")
+    def _budgets_are_the_only_amounts(self) -> Config:
+        for stage, budget in self.budgets.items():
+            for name in budget.amounts():
+                own = self.supervised.get(name) or self.web.get(name)
+                if own is not None and own.given:
+                    raise ValueError(
+                        f"budgets.{stage}: {name} has an amount of its own; leave one of them out"
+                    )
+                if isinstance(own, SupervisedSet) and own.stage != stage:
+                    raise ValueError(f"budgets.{stage}: supervised.{name} belongs to stage {own.stage}")
+        for name, found in self.web.items():
+            if found.topics and not found.given and name not in self.budgeted:
+                raise ValueError(f"web.{name}: topics share documents, bytes, tokens or a budget; give one")
+        return self
+
+    @property
+    def budgeted(self) -> dict[str, dict[int, int]]:
+        """Tokens by data set and stage, where budgets say so."""
+        found: dict[str, dict[int, int]] = {}
+        for stage, budget in sorted(self.budgets.items()):
+            for name, tokens in budget.amounts().items():
+                found.setdefault(name, {})[stage] = tokens
+        return found
+
+    @property
+    def web_sources(self) -> list[str]:
+        """The gated sources that the recipe names."""
+        named = dict.fromkeys([*self.web, *self.budgeted])
+        return [name for name in named if name != "*" and name not in self.supervised]
+
+    def web_set(self, source: str) -> WebSet | None:
+        """The settings of a gated source; None where the recipe does not use it."""
+        found = self.web.get(source)
+        if found is None and source in self.budgeted and source not in self.supervised:
+            return WebSet()
+        return found if found is not None else self.web.get("*")
+
+    def set_names(self) -> list[str]:
+        """The data sets that the recipe names, as in plans."""
+        found = [f"supervised/{name}" for name in self.supervised]
+        for source in self.web_sources:
+            own = self.web_set(source)
+            topics = [topic for topic, share in own.topics.items() if share] if own else []
+            found += [f"web/{source}/{topic}" for topic in topics] or [f"web/{source}"]
+        return found
+
+    def template(self, name: str) -> str:
+        """What stands around the documents of a data set, named as in plans."""
+        kind, _, named = name.partition("/")
+        if kind == "supervised":
+            return self.supervised[named].template
+        found = self.web_set(named.partition("/")[0])
+        assert found is not None
+        return found.template
+
+    def amounts(self, name: str) -> dict[int, Amount]:
+        """What each stage takes of a data set, named as in plans: web/<source>, web/<source>/<topic>, supervised/…."""
+        kind, _, named = name.partition("/")
+        budgeted = self.budgeted
+        if kind == "supervised":
+            own = self.supervised[named]
+            if named not in budgeted:
+                return {own.stage: own}
+            return {stage: Amount(tokens=tokens) for stage, tokens in budgeted[named].items() if tokens}
+        source, _, topic = named.partition("/")
+        found = self.web_set(source)
+        assert found is not None
+        if source in budgeted:
+            stages = {s: found.model_copy(update={"tokens": t}) for s, t in budgeted[source].items() if t}
+        else:
+            stages = {1: found}
+        return {stage: amount.of_topic(topic) if topic else amount for stage, amount in stages.items()}
+
+    def outline(self) -> str:
+        """Tokens by data set and stage."""
+        from steps.mix.outline import outline
+
+        return outline(self)
+
     def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
         """Data sets that have less than they are asked for; held-out documents and test items go off that, too."""
+        budgeted = {name: Amount(tokens=sum(stages.values())) for name, stages in self.budgeted.items()}
         asked: list[tuple[str, str, str, Amount]] = [
-            ("web", name, "corpora", amount) for name, amount in self.web.items() if name != "*"
+            ("web", name, "corpora", budgeted.get(name) or self.web[name]) for name in self.web_sources
         ]
-        asked += [("supervised", name, "supervised", amount) for name, amount in self.supervised.items()]
+        asked += [
+            ("supervised", name, "supervised", budgeted.get(name, amount))
+            for name, amount in self.supervised.items()
+        ]
         found = []
         for field, name, given, amount in asked:
             if given in supply:

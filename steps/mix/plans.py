@@ -13,8 +13,8 @@ from steps.core.digest import canonical_json
 from steps.core.errors import ConfigError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
-from steps.mix.choose import STAGES, Choice, Rows, amount_of, choose
-from steps.mix.config import Config, SupervisedSet, WebSet
+from steps.mix.choose import STAGES, Choice, Rows, choose
+from steps.mix.config import Config
 from steps.mix.templates import TEMPLATES
 
 HELD_OUT = 0  # the "stage" of held-out rows in row lists
@@ -42,9 +42,7 @@ def write_plans(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
 def _rows(table: pa.Table, config: Config) -> Rows:
     sets, groups = table["set"].combine_chunks(), table["group"].combine_chunks()
     names = sets.dictionary.to_pylist()
-    missing = [name for name in config.supervised if f"supervised/{name}" not in names] + [
-        name for name in config.web if name != "*" and f"web/{name}" not in names
-    ]
+    missing = [name.partition("/")[2] for name in config.set_names() if name not in names]
     if missing:
         raise ConfigError(
             f"mix: the inputs have no documents of {', '.join(sorted(missing))}; correct web or supervised"
@@ -124,9 +122,7 @@ def _templates(rows: Rows, config: Config) -> dict[str, Any]:
     """What must be written around the documents of each data set: prompts by language, or a fence with their tag."""
     found = {}
     for name in sorted(rows.sets):
-        amount = amount_of(name, config)[1]
-        assert isinstance(amount, WebSet | SupervisedSet)
-        found[name] = TEMPLATES.get(amount.template)
+        found[name] = TEMPLATES.get(config.template(name))
     return found
 
 

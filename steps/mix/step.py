@@ -24,6 +24,7 @@ from steps.mix.keys import row_keys, text_keys
 from steps.mix.plans import write_plans
 from steps.mix.report import report
 from steps.mix.templates import code_language
+from steps.mix.topics import by_topic, topic_groups
 
 
 def run(ctx: StepContext) -> None:
@@ -112,7 +113,8 @@ def verify_documents(artifact: Artifact, scratch: Path) -> None:
 def list_shards(inputs: dict[str, Artifact]) -> list[dict[str, Any]]:
     """Every base shard of every corpus: the input it came by, its place there, its digest and rows."""
     found = []
-    for name in sorted(set(inputs) - {BENCHMARKS}):
+    corpora = (name for name in inputs if name != BENCHMARKS and not name.startswith("classifiers."))
+    for name in sorted(corpora):
         for shard in Corpus.open(inputs[name]).shards:
             found.append({"input": name, "index": shard.index, "sha256": shard.sha256, "rows": shard.rows})
     return found
@@ -137,6 +139,8 @@ def scan(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     supervised = task["shard"]["input"] == "supervised"
     sources, tasks = table["source"].to_pylist(), table["task"].to_pylist()
     sets = [_data_set(source, kind, supervised, config) for source, kind in zip(sources, tasks, strict=True)]
+    if any(found.topics for found in config.web.values()):
+        sets = by_topic(sets, table, part)
     table = table.append_column("set", pa.array(sets, pa.string()))
     found: dict[str, dict[str, int]] = {}
     if "items" in task:
@@ -172,16 +176,15 @@ def read_shard(shard: CorpusShard, name: str) -> pa.Table:
 def keys_of(table: pa.Table, shard: str, supervised: bool, config: Config) -> pa.Table:
     """What choosing and packing need to know of each document, without its text; about 60 bytes a row."""
     rows, sets = table[ROW].to_numpy(), table["set"].to_pylist()
-    # a document of a supervised set is held out with its task, any other with its language
+    # a document of a supervised set is held out with its task, one with a topic with that, others with their language
     tasked = pc.if_else(pc.equal(table["task"], ""), table["source"], table["task"])
-    fenced = {f"web/{name}" for name, found in config.web.items() if found.template == "code"}
-    if "web/*" in fenced:
-        fenced |= {name for name in sets if name and name.partition("/")[2] not in config.web}
+    fenced = {name for name in set(sets) if name and config.template(name) == "code"}
     tags = [""] * len(rows)
-    if fenced & set(sets):
+    if fenced:
         places = zip(sets, table["url"].to_pylist(), table["metadata"].to_pylist(), strict=True)
         tags = [code_language(url, metadata) if name in fenced else "" for name, url, metadata in places]
     text = pa.dictionary(pa.int32(), pa.string())
+    groups = tasked if supervised else topic_groups(table)
     return pa.table(
         {
             "row": pa.array(rows),
@@ -189,7 +192,7 @@ def keys_of(table: pa.Table, shard: str, supervised: bool, config: Config) -> pa
             "text_key": pa.array(text_keys(table["text"], config.seed)),
             "bytes": pa.array(text_bytes(table["text"])),
             "set": table["set"].cast(text),
-            "group": (tasked if supervised else table["language"]).cast(text),
+            "group": groups.cast(text),
             "source": table["source"].cast(text),
             "language": table["language"].cast(text),
             "task": (table["task"]).cast(text),
@@ -205,19 +208,20 @@ def _data_set(source: str, task: str, supervised: bool, config: Config) -> str |
             if name in config.supervised:
                 return f"supervised/{name}"
         return None
-    return f"web/{source}" if source in config.web or "*" in config.web else None
+    return f"web/{source}" if config.web_set(source) is not None else None
 
 
 STEP = Step(
     name="mix",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(
         Input("corpora", optional=True, many=True),
         Input("supervised", optional=True),
         Input(BENCHMARKS, optional=True),
+        Input("classifiers", optional=True, many=True),
     ),
-    libraries=("xxhash", "numba"),
+    libraries=("xxhash", "numba", "fasttext-predict"),
     report=report,
 )

@@ -6,12 +6,13 @@ the order of the plan; a block then reads one range from each group's file. No t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 import xxhash
 
+from steps.core.artifact import Artifact
 from steps.core.errors import DataError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
@@ -40,14 +41,22 @@ def groups(shards: int) -> list[range]:
     return [range(start, min(start + size, shards)) for start in range(0, shards, size)]
 
 
+def plan_source(inputs: Mapping[str, Artifact], stage: int) -> Artifact:
+    """The artifact whose plan a stage follows: the curriculum where it orders that stage, else the mix."""
+    ordered = inputs.get("curriculum")
+    if ordered is not None and any(entry.meta["stage"] == stage for entry in ordered.files("plan")):
+        return ordered
+    return inputs["mix"]
+
+
 def route(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Cut one plan file into blocks and sort its documents by shard.
 
     Returns the blocks' bounds (b + 1 places in the plan file), the range of each group of shards, and whether mix
     asks for tokens of anything in it.
     """
-    mix = part.inputs["mix"]
-    plan = mix.read_table(mix.file(task["plan"]), ["shard", "row", "bytes", "quota"])
+    source = plan_source(part.inputs, part.config.stage)
+    plan = source.read_table(source.file(task["plan"]), ["shard", "row", "bytes", "quota"])
     starts = cut(plan["bytes"].to_numpy(), part.config.block_bytes)
     found = np.empty(plan.num_rows, ROUTE)
     found["shard"], found["row"] = plan["shard"].to_numpy(), plan["row"].to_numpy()

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from steps.core.errors import DataError
 from steps.core.parts import PartWriter
-from steps.pack.blocks import ENTRY, TRAIN, read_ranges
+from steps.pack.blocks import ENTRY, TRAIN, plan_source, read_ranges
 from steps.pack.config import Config
 from steps.pack.fit import Segments, join, splice, whole
 from steps.pack.quota import NO_QUOTA
@@ -77,7 +77,8 @@ def planned(task: dict[str, Any], part: PartWriter, entries: np.ndarray, spliced
     Whole documents that are too long are dropped or truncated.
     """
     mix, config = part.inputs["mix"], part.config
-    plan = mix.read_table(mix.file(task["plan"])).slice(task["first"], task["documents"])
+    source = plan_source(part.inputs, config.stage)
+    plan = source.read_table(source.file(task["plan"])).slice(task["first"], task["documents"])
     ranked = np.argsort(entries["key"], kind="stable")
     found = entries[ranked]
     if not (
@@ -85,7 +86,9 @@ def planned(task: dict[str, Any], part: PartWriter, entries: np.ndarray, spliced
         and np.array_equal(found["shard"], plan["shard"].to_numpy())
         and np.array_equal(found["row"], plan["row"].to_numpy())
     ):
-        raise DataError(f"the plan {task['plan']} names rows that {mix.reference.uri} does not list")
+        raise DataError(
+            f"the plan {source.reference.uri}/{task['plan']} names rows that {mix.reference.uri} does not list"
+        )
     fixed = whole_documents(plan["task"], spliced)
     length = found["length"]
     usable = usable_tokens(length, fixed, config.sequence_length, config.too_long)

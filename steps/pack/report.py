@@ -49,7 +49,7 @@ def pack_report(ctx: StepContext, counts: Counts) -> bytes:
     for part in ctx.parts:
         if part.phase == "layout":
             laid.setdefault(part.result["set"], []).append(part.result["tasks"])
-    train = summed(laid.pop(TRAIN))
+    train = summed(laid.pop(TRAIN, []))
     whole = totals(train, size)
     head = Numbers(
         [
@@ -58,7 +58,7 @@ def pack_report(ctx: StepContext, counts: Counts) -> bytes:
             Number("fill", f"{whole['fill']:.2%}", "of all places hold a document's token", "kept"),
         ]
     )
-    blocks: list[Block] = [head, table("Per task", train, size), *plots(train)]
+    blocks: list[Block] = [head, table("Per task", train, size), *(plots(train) if train else [])]
     sections = [Section("Windows", blocks)]
     held = {
         name.removeprefix(HELD_OUT_SETS): totals(summed(results), size)

@@ -10,23 +10,24 @@ from steps.core.errors import ConfigError, DataError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartResult
 from steps.core.step import Input, Step, StepContext
-from steps.pack.blocks import HELD_OUT_SETS, TRAIN, groups, located, route
+from steps.pack.blocks import HELD_OUT_SETS, TRAIN, groups, located, plan_source, route
 from steps.pack.config import Config
-from steps.pack.encoder import tokenizer_file
 from steps.pack.indexed import token_dtype
 from steps.pack.layout import lay_out
 from steps.pack.report import pack_report, summed, totals
 from steps.pack.supply import supply
 from steps.pack.tokenize import tokenize
 from steps.pack.write import write_block
+from steps.text.encoder import tokenizer_file
 
 
 def run(ctx: StepContext) -> None:
     """Tokenize every listed document once, decide where each token goes, and write the windows in that order."""
     config: Config = ctx.config
     mix, model = ctx.inputs["mix"], ctx.inputs["model"]
-    check(config, mix, model)
-    plans = [entry for entry in mix.files("plan") if entry.meta["stage"] == config.stage]
+    check(config, mix, model, ctx.inputs.get("curriculum"))
+    source = plan_source(ctx.inputs, config.stage)
+    plans = [entry for entry in source.files("plan") if entry.meta["stage"] == config.stage]
     lists = sorted(mix.files("rows"), key=lambda entry: entry.meta["number"])
     routing = [{"plan": e.key, "number": n, "shards": len(lists)} for n, e in enumerate(plans)]
     routed = ctx.map("route", route, routing, unit="plan files")
@@ -47,16 +48,20 @@ def run(ctx: StepContext) -> None:
     laid = ctx.map("layout", lay_out, tasks, unit="blocks")
     writing = written(blocks, laid, ctx.folder)
     if not any(task["set"] == TRAIN for task in writing):
-        raise DataError(f"stage {config.stage} has no documents to pack: give mix a data set for it")
+        if config.stage == 1 or any(entry.rows for entry in plans):
+            raise DataError(f"stage {config.stage} has no documents to pack: give mix a data set for it")
+        ctx.log.info("pack: the mix has nothing for stage %d, which training leaves out", config.stage)
     ctx.map("write", write_block, writing, unit="token files")
     describe(ctx, laid)
 
 
-def check(config: Config, mix: Artifact, model: Artifact) -> None:
+def check(config: Config, mix: Artifact, model: Artifact, curriculum: Artifact | None) -> None:
     """Refuse what was not approved, a model of another mix, and windows longer than the model."""
     verify_training(mix)
     if model.input("mix").digest != mix.digest:
         raise DataError(f"{model.reference.uri} was initialized from another mix than {mix.reference.uri}")
+    if curriculum and curriculum.input("mix").digest != mix.digest:
+        raise DataError(f"{curriculum.reference.uri} orders another mix than {mix.reference.uri}")
     if config.sequence_length > model.facts["max_positions"]:
         raise ConfigError(
             f"pack.sequence_length {config.sequence_length} exceeds the model's "
@@ -121,7 +126,7 @@ def describe(ctx: StepContext, laid: list[PartResult]) -> None:
     for part in laid:
         results.setdefault(part.result["set"], []).append(part.result["tasks"])
     sets = {name: summed(found) for name, found in sorted(results.items())}
-    train = totals(sets[TRAIN], config.sequence_length)
+    train = totals(sets.setdefault(TRAIN, {}), config.sequence_length)
     for name, value in train.items():
         ctx.set(name, value)
     ctx.set("tasks", {k: totals({k: v}, config.sequence_length) for k, v in sets[TRAIN].items()})
@@ -147,7 +152,7 @@ STEP = Step(
     version=3,
     config=Config,
     run=run,
-    inputs=(Input("mix"), Input("model")),
+    inputs=(Input("mix"), Input("model"), Input("curriculum", optional=True)),
     libraries=("sentencepiece", "tokenizers"),
     report=pack_report,
 )

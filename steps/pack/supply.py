@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.core.parts import PartWriter
-from steps.pack.blocks import ENTRY, append, read_ranges
+from steps.pack.blocks import ENTRY, append, plan_source, read_ranges
 from steps.pack.quota import settle
 
 COLUMNS = ["quota", "rank", "task", "replay"]
@@ -24,7 +24,8 @@ def supply(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """
     config, mix = part.config, part.inputs["mix"]
     quotas = json.loads(mix.read_bytes(mix.file("quotas.json")))
-    plan = pa.concat_tables(mix.read_table(mix.file(key), COLUMNS) for key in task["plans"])
+    source = plan_source(part.inputs, config.stage)
+    plan = pa.concat_tables(source.read_table(source.file(key), COLUMNS) for key in task["plans"])
     lengths = [
         by_place(read_ranges(part.store, task["folder"], block["entries"], ENTRY))["length"]
         for block in task["blocks"]

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from steps.core.corpus import Corpus
 from steps.core.parts import PartWriter, open_artifact
 from steps.pack.blocks import ENTRY, HELD_OUT_SETS, ROUTE, TRAIN, append, read_ranges
-from steps.pack.encoder import Encode, open_encoder
 from steps.pack.fit import gather
 from steps.pack.indexed import token_dtype
+from steps.text.encoder import Encode, open_encoder
 
 HELD_OUT = 1  # bit 0 of mix's row lists; bit s is stage s
 BATCH = 512

@@ -90,6 +90,9 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
         inputs = resolve_run_inputs(recipe, arguments.dump, given, root)
         found = forecast(recipe, configs, arguments.dump, objects, inputs, root)
         print_forecast(recipe, objects, found)
+        for section, config in configs.items():
+            if text := config.outline():
+                print(f"{section}: {text}")
         for line in said_before(recipe, configs, inputs, found, open_store(root)):
             print(line)
         refuse_what_does_not_fit(found, root)

@@ -25,9 +25,9 @@ def features(text: str) -> str:
 
 
 class Classifier:
-    """A trained model file and the label whose probability is wanted."""
+    """A trained model file and, for `probabilities`, the label whose probability is wanted."""
 
-    def __init__(self, path: Path, label: str) -> None:
+    def __init__(self, path: Path, label: str = "") -> None:
         import fasttext  # fasttext-predict: prediction only, no NumPy
 
         self._model: Any = fasttext.load_model(str(path))
@@ -42,3 +42,9 @@ class Classifier:
                 if label == self._label:
                     out[i] = probability
         return np.clip(out, 0.0, 1.0)
+
+    def labels(self, texts: Sequence[str]) -> list[str]:
+        """The most probable label of each text; empty for texts in which no word is known."""
+        predict = self._model.f.predict
+        found = (predict(features(text) + "\n", 1, 0.0, "strict") for text in texts)
+        return [labels[0][1].removeprefix(PREFIX) if labels else "" for labels in found]

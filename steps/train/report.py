@@ -34,8 +34,11 @@ SPEED_NOTE = (
 
 def report(ctx: StepContext, counts: Counts) -> bytes:
     """``report.html`` of the stage."""
-    (marker,) = (part for part in ctx.parts if part.phase == "final")
-    record: dict[str, Any] = marker.result
+    markers = [part for part in ctx.parts if part.phase == "final"]
+    if not markers:  # passed on
+        said = "The recipe gives this stage no data; the model is the one of the stage before."
+        return stage_report(ctx, counts, [Section("No data", [Text(said)])])
+    record: dict[str, Any] = markers[0].result
     sections = [
         Section("Losses", [head(ctx.facts), *losses(record)]),
         Section("Held-out losses", heldout(record["heldout"]), note="Mean over the tokens of each set."),

@@ -17,6 +17,7 @@ from steps.train.config import Config
 from steps.train.gang import DIVERGED, OUT, PROGRESS, STOP, Gang
 from steps.train.monitor import Monitor
 from steps.train.needs import forecast
+from steps.train.passed_on import pass_on
 from steps.train.prepare import check_chain, check_origin, write_spec
 from steps.train.report import report
 
@@ -31,6 +32,9 @@ def run(ctx: StepContext) -> None:
     tokens, model, previous = ctx.inputs["tokens"], ctx.inputs["model"], ctx.inputs.get("previous")
     check_origin(tokens, verify_training(tokens))
     check_chain(tokens, model, previous, config.stage)
+    if previous is not None and not tokens.facts["windows"]:
+        pass_on(ctx, previous)
+        return
     out = ctx.scratch / OUT
     if read_marker(ctx.store, ctx.folder, FINAL, 0, {}) is None:
         train(ctx, out)

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 import steps.export.step
 from steps.core.approval import Approved
 from steps.core.config import Runtime
+from steps.core.errors import ConfigError
 from steps.core.step import Outcome, run_step
 from steps.export.card import plain
 from steps.export.check import check_tokenizer, compare_logits, probe_texts
@@ -64,6 +65,28 @@ def folder_of(outcome: Outcome, folder: Path) -> Path:
     for entry in outcome.artifact.files("model"):
         (folder / entry.key).write_bytes(outcome.artifact.read_bytes(entry))
     return folder
+
+
+@pytest.mark.slow
+def test_a_stage_without_data_leaves_the_model_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approve_all(monkeypatch)
+    mix = make_mix(tmp_path, supervised={})
+    model = make_model(tmp_path, mix, loss_bytes=0)
+    packs = [make_pack(tmp_path, mix, model, stage=stage, sequence_length=64) for stage in (1, 2)]
+    assert packs[1].facts["windows"] == 0
+    first = make_train(tmp_path, packs[0], model, steps=2)
+    with pytest.raises(ConfigError, match="no data and precision float32, but the stage before"):
+        make_train(tmp_path, packs[1], model, first, stage=2, precision="float32")
+    second = make_train(tmp_path, packs[1], model, first, stage=2)
+    assert (second.facts["steps"], second.facts["tokens"]) == (0, 0)
+    assert second.facts["loss"]["last"] == first.facts["loss"]["last"]
+    weights = [[entry.sha256 for entry in made.artifact.files("weights")] for made in (first, second)]
+    assert weights[0] and weights[0] == weights[1]
+    approved = Approved(mix.artifact, {}, {})
+    monkeypatch.setattr(steps.export.step, "verify_training", lambda artifact: approved)
+    assert [stage["stage"] for stage in export(tmp_path, second, model).facts["stages"]] == [1]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import sentencepiece
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError
-from steps.pack.encoder import fast_encoder, sentencepiece_encoder
+from steps.text.encoder import fast_encoder, sentencepiece_encoder
 from tests.steps.training import approve_all, make_mix, make_model, make_pack
 
 EOS = 2
