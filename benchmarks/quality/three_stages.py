@@ -29,12 +29,12 @@ from steps.core.artifact import Artifact
 from steps.core.digest import file_digest, json_digest
 from steps.core.recipe import RecipeSource
 from steps.core.step import Outcome, run_step
+from steps.initialize import base as base_models
 from steps.plan.objects import list_objects
 
 PIECE = 2000  # characters of an article that are one document: more documents for the held-out sets
 BATCH = 16
 LENGTH = 512
-TOKENS_PER_BYTE = 0.33  # of this study's tokenizer and mix, about; batches are counted by the step itself
 MODEL = {"hidden": 256, "layers": 7, "heads": 8, "ffn": 688, "vocabulary": 4000, "max_positions": LENGTH}
 CHARACTERS = 3500
 REASON = "public data set, taken as published for a study of the trainer"
@@ -199,8 +199,9 @@ def publish(study: Study, made: tuple[Outcome, Outcome], name: str) -> dict[str,
     folder = study.root / "models" / f"{name}-{export.digest[:12]}"
     for entry in export.files("model"):
         export.fetch(entry, folder).rename(folder / entry.key)
-    wanted = [path for path in sorted(folder.iterdir()) if path.suffix == ".safetensors"]
-    wanted += [folder / "config.json", folder / "tokenizer.model"]
+    wanted = [
+        p for p in folder.iterdir() if p.name in base_models.FILES or p.name.endswith(base_models.ENDING)
+    ]
     return {"name": folder.name, "sha256": json_digest({p.name: file_digest(p) for p in sorted(wanted)})}
 
 
