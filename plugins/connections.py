@@ -1,6 +1,6 @@
-"""S3 credentials out of Airflow's connection `tokenmill_s3`, resolved only while a task or trigger runs.
+"""Credentials out of Airflow's connections, resolved only while a task or trigger runs.
 
-Connection: login = access key, password = secret key, extra = {"endpoint_url": …, "region_name": …}.
+`tokenmill_s3`: login = access key, password = secret key, extra = {"endpoint_url": …, "region_name": …}.
 Nothing of it is ever an operator argument, so that none of it reaches the Airflow database or a log.
 """
 
@@ -17,6 +17,7 @@ from airflow.sdk.log import mask_secret
 from steps.core.store import keys_in_environment
 
 S3_CONNECTION = "tokenmill_s3"
+ENDPOINT_CONNECTION, ENDPOINT_STEP = "tokenmill_endpoint", "synthesize"
 
 
 def s3_environment() -> dict[str, str]:
@@ -47,6 +48,25 @@ def environment_of(connection: Any) -> dict[str, str]:
         "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
         "AWS_DEFAULT_REGION": extra.get("region_name") or "us-east-1",
     }
+    return {name: value for name, value in values.items() if value}
+
+
+def endpoint_environment(step: str) -> dict[str, str]:
+    """Address and key of the language-model endpoint, for the one step that asks it.
+
+    From the connection ``tokenmill_endpoint`` (host: the address, such as https://host/v1; password: the key), else
+    from the variables of this process. The key is masked in logs from here on.
+    """
+    if step != ENDPOINT_STEP:
+        return {}
+    try:
+        connection = Connection.get(ENDPOINT_CONNECTION)
+    except AirflowNotFoundException:
+        values = {name: os.environ.get(name, "") for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY")}
+    else:
+        values = {"OPENAI_BASE_URL": connection.host or "", "OPENAI_API_KEY": connection.password or ""}
+    if values["OPENAI_API_KEY"]:
+        mask_secret(values["OPENAI_API_KEY"])
     return {name: value for name, value in values.items() if value}
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 import psutil
 from airflow.sdk import BaseOperator
 
-from plugins.connections import s3_environment
+from plugins.connections import endpoint_environment, s3_environment
 from plugins.processes import Trace, end_processes, load_trace
 from plugins.publishing import emit_outlets
 from plugins.report_link import ReportLink
@@ -86,6 +86,7 @@ class ProcessStepOperator(BaseOperator):
             **machine,
             **step_environment(spec.step, str(result), run_facts(context)),
             **s3_environment(),
+            **endpoint_environment(spec.step),
             MARK: self._trace.mark,
         }
         environment["PATH"] = f"{Path(sys.executable).parent}:{machine.get('PATH', os.defpath)}"

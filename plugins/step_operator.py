@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator, ResumableJobMixin
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from plugins.connections import s3_environment
+from plugins.connections import endpoint_environment, s3_environment
 from plugins.image_lock import CONTEXT_LABEL, LockedImage, image_pins, locked_image
 from plugins.process_operator import ProcessStepOperator
 from plugins.publishing import emit_outlets
@@ -95,7 +95,12 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         pin = locked_image(self.image).context
         facts = {**run_facts(context), "TOKENMILL_IMAGE": image["Id"], "TOKENMILL_IMAGE_CONTEXT": pin}
         facts["TOKENMILL_IMAGES"] = json.dumps(image_pins())
-        environment = {**step_environment(self._stage.step, RESULT_PATH, facts), **s3_environment()}
+        step = self._stage.step
+        environment = {
+            **step_environment(step, RESULT_PATH, facts),
+            **s3_environment(),
+            **endpoint_environment(step),
+        }
         self.container = self.cli.create_container(
             image=image["Id"],
             command=command,

@@ -48,6 +48,20 @@ def _train(number: int) -> Stage:
     return Stage(f"train_{number}", inputs, {"stage": number}, image="trainer", pool="gpu")
 
 
+def _judged(corpus: str) -> tuple[Stage, ...]:
+    """From a filtered corpus to a published one."""
+    return (
+        Stage("deduplicate", {"corpus": corpus, "index": "run:dedup_index", "own": "run:own_dedup_index"}),
+        Stage("evaluate", {"corpus": "deduplicate", "language_models": "run:language_models"}),
+        Stage("review", {"sample": "evaluate"}),
+        Stage("gate", {"corpus": "deduplicate", "sample": "evaluate", "labels": "review"}),
+        Stage(
+            "publish",
+            {"corpus": "deduplicate", "sample": "evaluate", "labels": "review", "verdict": "gate"},
+        ),
+    )
+
+
 PIPELINES: dict[str, tuple[Stage, ...]] = {
     "language_models": (
         Stage("ingest", {"source": "run:source"}),
@@ -61,14 +75,13 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
         Stage("preprocess", {"corpus": "ingest"}),
         Stage("score", {"corpus": "preprocess", "language_models": "run:language_models"}),
         Stage("filter", {"corpus": "score", "classifiers": "run:classifiers"}),
-        Stage("deduplicate", {"corpus": "filter", "index": "run:dedup_index", "own": "run:own_dedup_index"}),
-        Stage("evaluate", {"corpus": "deduplicate", "language_models": "run:language_models"}),
-        Stage("review", {"sample": "evaluate"}),
-        Stage("gate", {"corpus": "deduplicate", "sample": "evaluate", "labels": "review"}),
-        Stage(
-            "publish",
-            {"corpus": "deduplicate", "sample": "evaluate", "labels": "review", "verdict": "gate"},
-        ),
+        *_judged("filter"),
+    ),
+    "synthesize": (
+        Stage("synthesize", {"corpora": "run:corpora", "source": "run:source"}, pool="endpoint"),
+        Stage("preprocess", {"corpus": "synthesize"}),
+        Stage("filter", {"corpus": "preprocess", "classifiers": "run:classifiers"}),
+        *_judged("filter"),
     ),
     "continual_pretraining": (
         Stage("ingest", {"source": "run:source"}),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from steps.core.config import StepConfig, config_class, parse_config, validation_lines
 from steps.core.errors import ConfigError, UsageError
@@ -37,14 +37,23 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    dag: Literal["language_models", "data_factory", "continual_pretraining"]
+    dag: Literal["language_models", "data_factory", "synthesize", "continual_pretraining"]
     description: str = ""
-    sources: list[RecipeSource] = Field(min_length=1)
+    sources: list[RecipeSource] = Field(
+        default_factory=list, description="Raw data sets; none where the DAG reads corpora only."
+    )
     inputs: dict[str, str | dict[str, str]] = Field(
         default_factory=dict,
         description="Artifacts from outside the run: a reference, or catalog:NAME, or a mapping of them.",
     )
     steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sources_are_read(self) -> Recipe:
+        reads = any(stage.step == "ingest" for stage in stages(self.dag))
+        if reads != bool(self.sources):
+            raise ValueError("sources: name at least one" if reads else f"sources: DAG {self.dag} reads none")
+        return self
 
 
 def find_recipe(name: str) -> str:

@@ -92,7 +92,7 @@ def run(program: str, limits: CodeLimits) -> str:
     """
     word = secrets.token_hex(16)
     answers, theirs = os.pipe()
-    reads = sorted({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *_system_libraries()})
+    reads = sorted({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *system_libraries()})
     with tempfile.TemporaryFile() as rules:
         rules.write(seccomp_filter())
         rules.seek(0)
@@ -176,7 +176,7 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
-def _system_libraries() -> list[str]:
+def system_libraries() -> list[str]:
     """Where a module of Python's library finds the shared libraries it is linked with."""
     return [
         place

@@ -9,6 +9,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 KINDS = ("doc_id", "url", "domain")
+MADE_FROM = "#/made-from/"
+
+
+def made_from(url: str, document: str, name: str) -> str:
+    """The address of something ``name`` that was made from a document: the document's, with a route that names it.
+
+    De-duplication tells addresses with routes apart, and what covers the document covers what was made from it.
+    """
+    return f"{url}{MADE_FROM}{document}/{name}"
 
 
 def checked(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -33,7 +42,10 @@ class Takedowns:
             self._sets[kind].add(value.lower() if kind == "domain" else value)
 
     def match(self, identifier: str, url: str) -> bool:
-        """Whether a document with that id or URL was taken down."""
+        """Whether a document with that id or URL was taken down, or what it was made from."""
+        page, made, origin = url.partition(MADE_FROM)
+        if made and self.match(origin.partition("/")[0], page):
+            return True
         if identifier in self._sets["doc_id"] or url in self._sets["url"]:
             return True
         if not self._sets["domain"]:

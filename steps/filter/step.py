@@ -195,7 +195,12 @@ def filter_batch(
     rules = config.rules
     sources, languages = table["source"].to_pylist(), table["language"].to_pylist()
     doc_ids, sizes = table["doc_id"].to_pylist(), text_bytes(table["text"])
-    kind = [kinds.get(source, "web") for source in sources]
+    # a source of no recipe: its documents say themselves what they are
+    said = table["metadata"].to_pylist() if set(sources) - set(kinds) else [None] * len(sources)
+    kind = [
+        kinds.get(source) or json.loads(metadata or "{}").get("kind") or "web"
+        for source, metadata in zip(sources, said, strict=True)
+    ]
     judged = applicable(rules, languages, kind, sources)
     fired = judge_documents(rules, found.document, judged, after_edits=False)
     stays = ~fired.any(axis=0)

@@ -15,7 +15,7 @@ from steps.core.catalog import Catalog, live_indexes
 from steps.core.config import StepConfig
 from steps.core.digest import bytes_digest, canonical_json, json_digest
 from steps.core.errors import ConfigError
-from steps.core.manifest import StepResult
+from steps.core.manifest import Reference, StepResult
 from steps.core.pipeline import stages
 from steps.core.recipe import Recipe, find_recipe, load_recipe
 from steps.core.runs import read_run, run_key
@@ -130,8 +130,12 @@ def plan_run(
     listed = [list_objects(source, dump) for source in recipe.sources]
     locations = {source.name: place for source, (place, _) in zip(recipe.sources, listed, strict=True)}
     corpora, benchmarks = split_sources(recipe, [items for _, items in listed])
-    if dump is None:  # own files: what they are names them
-        dump = f"{recipe.name}-{json_digest([item.model_dump() for item in corpora['objects']])[:12]}"
+    if dump is None:  # own files, or corpora: what they are names them
+        read: list[Any] = [item.model_dump() for item in corpora["objects"]] or sorted(
+            Reference.parse(ref).digest
+            for ref in resolve_run_inputs(recipe, dump, given or {}, root)["corpora"].values()
+        )
+        dump = f"{recipe.name}-{json_digest(read)[:12]}"
     source = run_step("plan", config=Config(dump=dump, **corpora), inputs={}, root=root, locations=locations)
     inputs = resolve_run_inputs(recipe, dump, given or {}, root)
     if benchmarks["objects"]:  # an artifact of their own: another benchmark makes no other corpus
@@ -176,7 +180,9 @@ def said_before(
 def _takedowns(store: Store, dag: str) -> list[str]:
     """The catalog's takedown list as overrides: every later dump leaves those documents out."""
     entries = Catalog(store).get("takedowns").get("entries", [])
-    sections = [stage.section for stage in stages(dag) if stage.section in ("ingest", "publish")]
+    sections = [
+        stage.section for stage in stages(dag) if stage.section in ("ingest", "synthesize", "publish")
+    ]
     return [f"{section}.takedowns={json.dumps(entries)}" for section in sections] if entries else []
 
 

@@ -19,7 +19,14 @@ from steps.core.pipeline import PIPELINES
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
-MODULES = ("language_models", "data_factory", "continual_pretraining", "register_dumps", "sync_lineage")
+MODULES = (
+    "language_models",
+    "data_factory",
+    "synthesize",
+    "continual_pretraining",
+    "register_dumps",
+    "sync_lineage",
+)
 
 
 def load(name: str, monkeypatch: pytest.MonkeyPatch, runner: str = "process") -> Any:
@@ -128,7 +135,9 @@ def test_the_default_recipe_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> Non
     assert pipeline_params("data_factory", "demo_factory")["recipe"].resolve() == "acceptance_factory"
 
 
-@pytest.mark.parametrize("name", ["demo_language_models", "demo_factory", "demo_own_data", "demo_training"])
+@pytest.mark.parametrize(
+    "name", ["demo_language_models", "demo_factory", "demo_own_data", "demo_synthesize", "demo_training"]
+)
 def test_the_demo_recipes_are_valid(name: str) -> None:
     from steps.core.recipe import find_recipe, load_recipe
 
