@@ -43,15 +43,18 @@ class ProcessStepOperator(BaseOperator):
 
     :param spec: the stage
     :param grace: seconds between SIGTERM and SIGKILL, for a step to finish its part or save a checkpoint
+    :param cell: number and label of the search's cell that the task is mapped to
     """
 
     ui_color = "#e8f1fa"
     operator_extra_links = (ReportLink(),)
     mlflow_run: str | None = None
 
-    def __init__(self, *, spec: dict[str, Any], grace: float = 60.0, **options: Any) -> None:
+    def __init__(
+        self, *, spec: dict[str, Any], grace: float = 60.0, cell: dict[str, Any] | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.spec, self.grace = spec, grace
+        self.spec, self.grace, self.cell = spec, grace, cell
         self._process: subprocess.Popen[bytes] | None = None
         self._trace = Trace(MARK, "")
 
@@ -79,7 +82,7 @@ class ProcessStepOperator(BaseOperator):
             end_processes(self._trace, self.grace)
 
     def _prepare(self, spec: StageSpec, context: Any, result: Path) -> tuple[list[str], dict[str, str]]:
-        command = command_of(spec, context)
+        command = command_of(spec, context, self.cell)
         command[0] = str(Path(sys.executable).with_name(command[0]))
         machine = {name: os.environ[name] for name in _MACHINE if name in os.environ}
         environment = {

@@ -28,6 +28,8 @@ RETRIED = {69: "a service does not answer", 74: "a disk or bucket is full or can
 # What a step inherits from the worker. Airflow's own settings (which hold its secrets) never do.
 _INHERITED = ("TOKENMILL_", "MLFLOW_TRACKING_", "NUMBA_", "OMP_", "RAY_ADDRESS", "LANG", "LC_", "TZ")
 
+MAPPED = ("pilots", "cells")  # tasks with one result per cell of a search
+
 _SIGNING_STEP = "gate"  # the only step that signs; the review page, which signs too, is no step
 
 
@@ -36,7 +38,8 @@ class StageSpec:
     """One task: which step it runs, under which task id, from which other tasks' artifacts.
 
     ``inputs`` maps input name to the task id that makes it. Inputs that the run brings along (language
-    models, published corpora) are in its run.json and need no mention.
+    models, published corpora) are in its run.json and need no mention. A task that is mapped over the cells of a
+    search makes one ``name.<cell>`` input of each.
     """
 
     dag: str
@@ -52,15 +55,25 @@ class StageSpec:
         return tuple(dict.fromkeys(("plan", *self.inputs.values())))
 
 
-def step_command(spec: StageSpec, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The command line of a stage after `plan`. ``results``: StepResult of each task of ``spec.upstream``.
+def step_command(spec: StageSpec, results: Mapping[str, Any], cell: int | None = None) -> list[str]:
+    """The command line of a stage after `plan`, or of one ``cell`` of a search.
 
-    Raises AirflowFailException where an upstream task left no usable result.
+    ``results``: StepResult of each task of ``spec.upstream``, a list of them where it is mapped. Raises
+    AirflowFailException where an upstream task left no usable result.
     """
-    command = ["tokenmill", "step", spec.step, "--section", spec.section]
+    if cell is None:
+        command = ["tokenmill", "step", spec.step, "--section", spec.section]
+    else:
+        command = ["tokenmill", "search", "cell", "--number", str(cell)]
     command += ["--run", _field(results, "plan", "run")]
     for name, section in spec.inputs.items():
-        command += ["--input", f"{name}={_field(results, section, 'ref')}"]
+        if section in MAPPED:
+            found = results.get(section) or []  # skipped where nothing was to be done
+            for result in [found] if isinstance(found, Mapping) else found:
+                number = _field({section: result}, section, "section").rpartition("_")[2]
+                command += ["--input", f"{name}.{number}={_field({section: result}, section, 'ref')}"]
+        else:
+            command += ["--input", f"{name}={_field(results, section, 'ref')}"]
     return command
 
 
@@ -158,10 +171,12 @@ def pull_results(spec: StageSpec, context: Mapping[str, Any]) -> dict[str, Any]:
     return {section: context["ti"].xcom_pull(task_ids=section) for section in spec.upstream}
 
 
-def command_of(spec: StageSpec, context: Mapping[str, Any]) -> list[str]:
-    """The command line of the task that ``context`` is about."""
+def command_of(
+    spec: StageSpec, context: Mapping[str, Any], cell: Mapping[str, Any] | None = None
+) -> list[str]:
+    """The command line of the task that ``context`` is about; ``cell`` has the number of a mapped one."""
     if spec.step != "plan":
-        return step_command(spec, pull_results(spec, context))
+        return step_command(spec, pull_results(spec, context), cell["cell"] if cell else None)
     run, params = context["dag_run"], dict(context["params"])
     corpora = [
         event.extra["corpus"] for events in _events(context) for event in events if "corpus" in event.extra

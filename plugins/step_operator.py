@@ -49,6 +49,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     :param spec: the stage (fields of StageSpec)
     :param image: name of the image in images.lock
     :param grace: seconds between SIGTERM and SIGKILL
+    :param cell: number and label of the search's cell that the task is mapped to
     """
 
     external_id_key = "container_id"
@@ -57,9 +58,17 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     operator_extra_links = (ReportLink(),)
     mlflow_run: str | None = None
 
-    def __init__(self, *, spec: dict[str, Any], image: str, grace: int = 60, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        spec: dict[str, Any],
+        image: str,
+        grace: int = 60,
+        cell: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(image=image, mount_tmp_dir=False, auto_remove="never", **options)
-        self.spec, self.grace = spec, grace
+        self.spec, self.grace, self.cell = spec, grace, cell
         self._stage = StageSpec(**spec)
         self._result: dict[str, Any] | None = None
         self._last_lines: deque[str] = deque(maxlen=1)
@@ -90,7 +99,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         image = self._image()
         labels = self._labels(context)
         self._remove_leftovers(labels)
-        command = command_of(self._stage, context)
+        command = command_of(self._stage, context, self.cell)
         self.log.info("%s", " ".join(command))
         pin = locked_image(self.image).context
         facts = {**run_facts(context), "TOKENMILL_IMAGE": image["Id"], "TOKENMILL_IMAGE_CONTEXT": pin}
@@ -268,14 +277,28 @@ def step_task(dag: str, stage: Stage, runner: str | None = None, **options: Any)
 
     Raises ValueError for another runner. ``options`` go to the operator (outlets, trigger_rule …).
     """
+    operator, arguments = _operator(dag, stage, runner)
+    task: BaseOperator = operator(**arguments, **options)
+    return task
+
+
+def cell_tasks(dag: str, stage: Stage, cells: Any, **options: Any) -> Any:
+    """One mapped task per item of ``cells`` ({"cell": number, "label": text}), named by its label."""
+    operator, arguments = _operator(dag, stage, None)
+    template = "{{ task.cell['label'] }}"
+    return operator.partial(**arguments, map_index_template=template, **options).expand(cell=cells)
+
+
+def _operator(dag: str, stage: Stage, runner: str | None) -> tuple[Any, dict[str, Any]]:
+    """The operator of the runner, and what it is told about the stage."""
     runner = runner or os.environ.get("TOKENMILL_RUNNER", "docker")
     tasks = {name: origin for name, origin in stage.inputs.items() if not origin.startswith("run:")}
     fields = {"dag": dag, "section": stage.section, "step": stage.step, "inputs": tasks}
-    options = {"task_id": stage.section, "pool": stage.pool, **options}
+    arguments = {"task_id": stage.section, "pool": stage.pool, "spec": fields}
     if runner == "process":
-        return ProcessStepOperator(spec=fields, **options)
+        return ProcessStepOperator, arguments
     if runner == "docker":
-        return StepOperator(spec=fields, image=stage.image, **options)
+        return StepOperator, {**arguments, "image": stage.image}
     raise ValueError(f"TOKENMILL_RUNNER is {runner!r}; it must be docker or process")
 
 

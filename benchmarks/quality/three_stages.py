@@ -136,12 +136,12 @@ def write_pieces(folder: Path) -> Path:
     return folder
 
 
-def pieces(text: str) -> Iterator[str]:
-    """Whole paragraphs, together at least `PIECE` characters or what is left."""
+def pieces(text: str, least: int = PIECE) -> Iterator[str]:
+    """Whole paragraphs, together at least so many characters or what is left."""
     held = ""
     for paragraph in text.split("\n"):
         held += f"{paragraph}\n" if paragraph.strip() else ""
-        if len(held) >= PIECE:
+        if len(held) >= least:
             yield held
             held = ""
     if held:

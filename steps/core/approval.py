@@ -31,14 +31,17 @@ def acceptance_of(mix: Artifact) -> Acceptance:
 def verify_training(artifact: Artifact) -> Approved:
     """Walk from any training artifact (or a mix) to its corpora and verify each verdict again.
 
-    Raises VerdictRefused if there is no mix behind it or more than one, if a corpus has no verdict that the mix's
-    recipe accepts, or if another data set has no stated reason for having none.
+    Several mixes may be behind it where they chose from the same texts (`same_texts`): then the mix is the one whose
+    tokens were trained on. Raises VerdictRefused if there is none or mixes of different texts, if a corpus has no
+    verdict that the mix's recipe accepts, or if another data set has no stated reason for having none.
     """
-    mixes = {mix.digest: mix for mix in _mixes(artifact, set())}
+    mixes = list({mix.digest: mix for mix in _mixes(artifact, set())}.values())
     where = artifact.reference.uri
-    if len(mixes) != 1:
-        raise VerdictRefused(f"{where} rests on {len(mixes)} mixes of approved corpora; it must be one")
-    (mix,) = mixes.values()
+    if not mixes or not all(same_texts(mixes[0], other) for other in mixes):
+        raise VerdictRefused(
+            f"{where} rests on {len(mixes)} mixes of approved corpora; it must be one, or several of the same texts"
+        )
+    mix = mixes[0]
     acceptance = acceptance_of(mix)
     corpora = {}
     for name in mix.input_names():
@@ -56,11 +59,18 @@ def verify_training(artifact: Artifact) -> Approved:
     return Approved(mix, corpora, ungated)
 
 
+def same_texts(one: Artifact, other: Artifact) -> bool:
+    """Whether two mixes chose from the same corpora and sets, and accept the same verdicts; amounts may differ."""
+    inputs = [mix.manifest.identity.payload.inputs for mix in (one, other)]
+    return inputs[0] == inputs[1] and acceptance_of(one) == acceptance_of(other)
+
+
 def _mixes(artifact: Artifact, seen: set[str]) -> list[Artifact]:
-    """The mixes below an artifact; nothing below a mix is walked."""
+    """The mixes below an artifact, those of its tokens before its model's; nothing below a mix is walked."""
     if artifact.digest in seen:
         return []
     seen.add(artifact.digest)
     if artifact.step == MIX:
         return [artifact]
-    return [mix for name in artifact.input_names() for mix in _mixes(artifact.input(name), seen)]
+    names = sorted(artifact.input_names(), key=lambda name: (name == "model", name))
+    return [mix for name in names for mix in _mixes(artifact.input(name), seen)]

@@ -22,7 +22,7 @@ from steps.core import inspection
 from steps.core.config import step_of
 from steps.core.errors import ConfigError, StepError, UsageError
 from steps.core.lean import lean
-from steps.core.pipeline import resolve_inputs, stages
+from steps.core.pipeline import CELLS, resolve_inputs, stages
 from steps.core.runs import read_run
 from steps.core.step import Terminated, run_step
 from steps.core.store import open_store
@@ -47,6 +47,7 @@ STEP_COMMANDS = {
     ),
     "topics": ("steps.mix.command", "train a topic classifier; set the next round's shares of topics"),
     "corpus": ("steps.publish.command", "import a corpus cleaned elsewhere, or export a published one"),
+    "search": ("steps.search_mixture.command", "train one cell of a mixture search"),
     "scaling-law": (
         "steps.fit_scaling_law.command",
         "fit a law of mixtures or data quality to measured losses",
@@ -72,6 +73,7 @@ EXAMPLES = {
     "data-attributes": "tokenmill data-attributes web=train/3f2a books=train/77be --out losses.csv",
     "topics": "tokenmill topics train seeds.jsonl.gz --name topics_zh",
     "corpus": "tokenmill corpus export publish/51de@… out/",
+    "search": "tokenmill search cell --number 3 --run runs/mixture_search/…/run.json@… --input initialize=…",
     "scaling-law": "tokenmill scaling-law losses.csv --law critical_ratio --config study.yaml",
 }
 
@@ -208,8 +210,13 @@ def _run(arguments: argparse.Namespace) -> None:
     plan = planner.plan_run(
         text, root, run_id, dump=arguments.dump, overrides=arguments.overrides, given=_pairs(arguments.inputs)
     )
-    made: dict[str, str] = {}
+    made: dict[str, Any] = {}
     for place in stages(plan.run["dag"]):
+        if place.per_cell:
+            continue
+        if CELLS in place.inputs.values():
+            search = importlib.import_module(STEP_COMMANDS["search"][0])
+            made[CELLS] = {number: result.ref for number, result in search.train_cells(plan.run, made, root)}
         result = run_section(plan.run, place.section, resolve_inputs(place, {}, made), root)
         made[place.section] = result.ref
         _hand_back(result.model_dump())

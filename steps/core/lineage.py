@@ -306,8 +306,17 @@ def _run(
 
 def run_path(store: Store, entry: LineageEntry) -> str | None:
     """experiments/<id>/runs/<id> of the MLflow run that stands for an entry; None before it was delivered."""
+    return _path(store, entry.key)
+
+
+def parent_path(store: Store, dag: str, run_id: str) -> str | None:
+    """The same of a whole run of a DAG; None before one of its tasks was delivered."""
+    return _path(store, _digest(dag, run_id))
+
+
+def _path(store: Store, key: str) -> str | None:
     try:
-        found = json.loads(store.get(f"lineage/runs/{entry.key}.json"))
+        found = json.loads(store.get(f"lineage/runs/{key}.json"))
     except ObjectMissing:
         return None
     # runs that an earlier version made have no experiment on record

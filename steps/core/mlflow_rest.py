@@ -88,6 +88,36 @@ class MlflowRest:
         runs = found.get("runs", [])
         return runs[0]["info"]["run_id"] if runs else None
 
+    def children(self, experiment: str, parent: str) -> list[dict[str, Any]]:
+        """All active runs below a run: id, params and tags by name, names of the metrics."""
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = self._post(
+                "runs/search",
+                experiment_ids=[experiment],
+                filter=f"tags.`mlflow.parentRunId` = '{parent}'",
+                order_by=["attributes.start_time ASC"],
+                max_results=200,
+                **({"page_token": token} if token else {}),
+            )
+            found += [_flat_run(run) for run in page.get("runs", [])]
+            token = page.get("next_page_token", "")
+            if not token:
+                return found
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """(step, value) of every point of a metric, by step."""
+        points: dict[int, float] = {}
+        token = ""
+        while True:
+            more = {"page_token": token} if token else {}
+            page = self._get("metrics/get-history", run_id=run_id, metric_key=metric, **more)
+            points |= {int(point.get("step", 0)): float(point["value"]) for point in page.get("metrics", [])}
+            token = page.get("next_page_token", "")
+            if not token:
+                return sorted(points.items())
+
     def run_exists(self, run_id: str) -> bool:
         """Whether the run is there and not deleted."""
         try:
@@ -256,6 +286,15 @@ def _code(text: str) -> str:
 
 def _pairs(values: Mapping[str, str], limit: int = MAX_TAG_LENGTH) -> list[dict[str, str]]:
     return [{"key": key, "value": value[:limit]} for key, value in values.items()]
+
+
+def _flat_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    data = run.get("data", {})
+    return {
+        "id": run["info"]["run_id"],
+        **{kind: {item["key"]: item["value"] for item in data.get(kind, [])} for kind in ("params", "tags")},
+        "metrics": sorted(item["key"] for item in data.get("metrics", [])),
+    }
 
 
 def _version(found: Mapping[str, Any]) -> ModelVersion:

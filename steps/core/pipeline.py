@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from steps.core.config import step_of
@@ -18,7 +18,8 @@ class Stage:
 
     ``inputs`` maps an input name to an earlier section, or to ``run:<key>`` for what `plan` resolved
     (a reference, or a mapping of references that becomes ``name.<key>`` inputs). ``defaults`` are config
-    values that follow from the stage's place and need not stand in the recipe.
+    values that follow from the stage's place and need not stand in the recipe. ``per_cell``: it is done once for every
+    cell of a search, inside the tasks that train cells (steps/search_mixture), and is no task of its own.
     """
 
     section: str
@@ -26,6 +27,7 @@ class Stage:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     image: Image = "factory"
     pool: str = "cpu"
+    per_cell: bool = False
 
     @property
     def step(self) -> str:
@@ -62,6 +64,19 @@ def _judged(corpus: str) -> tuple[Stage, ...]:
     )
 
 
+_MIX = Stage(
+    "mix",
+    {
+        "corpora": "run:corpora",
+        "supervised": "ingest",
+        "benchmarks": "run:benchmarks",
+        "classifiers": "run:classifiers",
+    },
+    image="trainer",
+)
+CELLS = "cells"  # the artifacts of all cells of a search, by number
+_PER_CELL = tuple(replace(made(number), per_cell=True) for number in (1, 2, 3) for made in (_pack, _train))
+
 PIPELINES: dict[str, tuple[Stage, ...]] = {
     "language_models": (
         Stage("ingest", {"source": "run:source"}),
@@ -85,16 +100,7 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
     ),
     "continual_pretraining": (
         Stage("ingest", {"source": "run:source"}),
-        Stage(
-            "mix",
-            {
-                "corpora": "run:corpora",
-                "supervised": "ingest",
-                "benchmarks": "run:benchmarks",
-                "classifiers": "run:classifiers",
-            },
-            image="trainer",
-        ),
+        _MIX,
         Stage("initialize", {"mix": "mix"}, image="trainer"),
         # reads with the model that training starts from, on a GPU where there is one; without a language, nothing
         Stage("curriculum", {"mix": "mix", "model": "initialize"}, image="trainer", pool="gpu"),
@@ -102,6 +108,15 @@ PIPELINES: dict[str, tuple[Stage, ...]] = {
         *(_train(number) for number in (1, 2, 3)),
         Stage("export", {"train": "train_3", "model": "initialize"}, image="trainer"),
         Stage("benchmark", {"model": "export", "benchmarks": "run:benchmarks"}, image="trainer", pool="gpu"),
+    ),
+    "mixture_search": (
+        Stage("ingest", {"source": "run:source"}),
+        _MIX,
+        Stage("initialize", {"mix": "mix"}, image="trainer"),
+        *_PER_CELL,
+        Stage("search_mixture", {"cells": CELLS}),
+        Stage("fit_scaling_law", {"measurements": "search_mixture"}),
+        Stage("choose_mixture", {"search": "search_mixture", "fit": "fit_scaling_law"}),
     ),
 }
 
@@ -121,7 +136,7 @@ def stage(dag: str, section: str) -> Stage:
     raise UsageError(f"DAG {dag} has no stage {section!r}")
 
 
-def resolve_inputs(wanted: Stage, run_inputs: Mapping[str, Any], made: Mapping[str, str]) -> dict[str, str]:
+def resolve_inputs(wanted: Stage, run_inputs: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, str]:
     """The stage's input references, from run.json's inputs and what earlier sections ``made``.
 
     A section that is not in ``made`` is left out (its input may be optional; the step checks).

@@ -37,7 +37,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    dag: Literal["language_models", "data_factory", "synthesize", "continual_pretraining"]
+    dag: Literal["language_models", "data_factory", "synthesize", "continual_pretraining", "mixture_search"]
     description: str = ""
     sources: list[RecipeSource] = Field(
         default_factory=list, description="Raw data sets; none where the DAG reads corpora only."
@@ -47,6 +47,10 @@ class Recipe(BaseModel):
         description="Artifacts from outside the run: a reference, or catalog:NAME, or a mapping of them.",
     )
     steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    evidence: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where its settings come from, for people: references of artifacts, an MLflow run.",
+    )
 
     @model_validator(mode="after")
     def _sources_are_read(self) -> Recipe:

@@ -39,7 +39,7 @@ def run_section(run: dict[str, Any], section: str, given: Mapping[str, str], roo
     inputs = {**resolve_inputs(from_run, run["inputs"], {}), **given}
     config = section_config(run, section)
     try:
-        with shown(open_store(root), _head(run, section)):
+        with shown(open_store(root), head_entry(run, section, place.step)):
             outcome = run_step(
                 place.step, config=config, inputs=inputs, root=root, locations=run["locations"], run=run
             )
@@ -51,11 +51,10 @@ def run_section(run: dict[str, Any], section: str, given: Mapping[str, str], roo
     return result_of(outcome, section).model_copy(update={"mlflow_run": lineage.run_path(store, entry)})
 
 
-def _head(run: Mapping[str, Any], section: str) -> lineage.LineageEntry:
+def head_entry(run: Mapping[str, Any], section: str, step: str) -> lineage.LineageEntry:
     """What MLflow must know of a task to have a run for it before it has made anything."""
     names = {"dag": run["dag"], "run_id": run["run_id"], "dump": run["dump"], "section": section}
     now = datetime.now(UTC)
-    step = stage(run["dag"], section).step
     return lineage.LineageEntry(**names, step=step, ref="", digest="", fingerprint="", started=now, ended=now)
 
 
@@ -165,6 +164,8 @@ def fact_metrics(section: str, facts: Mapping[str, Any]) -> dict[str, float]:
         "review": "gate",
         "gate": "gate",
         "train": "train",
+        "cell": "train",
+        "search_mixture": "eval",
         "export": "eval",
         "benchmark": "eval",
     }.get(section.rstrip("_0123456789"), "corpus")

@@ -1,4 +1,4 @@
-"""``tokenmill scaling-law``: fit a law to a CSV file of measured losses."""
+"""``tokenmill scaling-law``: fit a law to measured losses: of a CSV file, or of a mixture search's runs in MLflow."""
 
 from __future__ import annotations
 
@@ -9,31 +9,47 @@ from typing import Any
 
 import yaml
 
-from steps.core.digest import file_digest
+from steps.core.digest import bytes_digest, file_digest
 from steps.core.errors import UsageError
 from steps.core.source import SourceObject, SourceSettings
 from steps.core.step import run_step
+from steps.core.store import open_store
 from steps.core.task import result_of
 from steps.fit_scaling_law.config import INPUTS
+from steps.fit_scaling_law.runs import cells_of_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("measurements", type=Path, help="CSV file; docs/mixture_studies.md names its columns")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument(
+        "measurements", type=Path, nargs="?", help="CSV file; docs/mixture_studies.md names its columns"
+    )
+    given.add_argument(
+        "--mlflow",
+        metavar="RUN",
+        help="experiments/ID/runs/ID of a search at MLFLOW_TRACKING_URI, instead of a file",
+    )
     parser.add_argument("--law", required=True, choices=tuple(INPUTS))
     parser.add_argument("--config", type=Path, help="a YAML file with more settings of fit_scaling_law")
 
 
 def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
-    """Fix the file by sha256, fit, print the law, and say where the artifact and its report lie."""
-    path: Path = arguments.measurements
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
+    """Fix the measurements by sha256, fit, print the law, and say where the artifact and its report lie."""
     settings = yaml.safe_load(arguments.config.read_text()) if arguments.config else {}
-    item = SourceObject(
-        source="measurements", key=path.name, bytes=path.stat().st_size, sha256=file_digest(path)
-    )
-    locations = {"measurements": path.resolve().parent.as_uri()}
+    if arguments.mlflow:
+        data = cells_of_run(arguments.mlflow)
+        digest = bytes_digest(data)
+        open_store(root).create(f"studies/{digest}.csv", data)
+        item = SourceObject(source="measurements", key=f"{digest}.csv", bytes=len(data), sha256=digest)
+        locations = {"measurements": f"{root}/studies"}
+    else:
+        path: Path = arguments.measurements
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file")
+        size, digest = path.stat().st_size, file_digest(path)
+        item = SourceObject(source="measurements", key=path.name, bytes=size, sha256=digest)
+        locations = {"measurements": path.resolve().parent.as_uri()}
     source = run_step(
         "plan",
         config={

@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 
 from steps.core.config import StepConfig
 
-LawName = Literal["ratio", "critical_ratio", "data_centric"]
+LawName = Literal["ratio", "ratio_rate", "critical_ratio", "data_centric"]
 INPUTS: dict[LawName, tuple[str, ...]] = {
     "ratio": ("ratio",),
+    "ratio_rate": ("ratio", "learning_rate"),
     "critical_ratio": ("tokens",),
     "data_centric": ("coherence", "readability", "similarity", "tokens"),
 }
@@ -21,6 +22,7 @@ class Config(StepConfig):
 
     law: LawName = Field(
         description="ratio: L(R) = alpha R^s + beta per validation set at the end of training (CMR 2407.17467 §3.3); "
+        "ratio_rate: the same with the learning rate (own choice); "
         "critical_ratio: the critical mixture ratio over tokens (CMR Eqs. 6-8); "
         "data_centric: loss by coherence, readability, similarity and tokens (Ziya2 2311.03301 §7)."
     )

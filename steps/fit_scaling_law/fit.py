@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations as combinations_of
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares, minimize
@@ -15,16 +16,16 @@ from steps.fit_scaling_law.laws import (
     DATA_CENTRIC,
     GENERAL,
     RATIO,
+    RATIO_RATE,
     Law,
     log_data_centric,
     log_data_centric_jacobian,
 )
+from steps.fit_scaling_law.surface import EXPONENTS, fit_surface, refine_surface
 
 CONFIDENCE = 0.95
 HUBER_DELTA = 1e-3  # Ziya2 §7, on the logarithm of the loss
 STARTS = 24  # of the grid, the best, from which L-BFGS goes on
-# exponents: below .01 a * x^s + b is a logarithm, whose a and b grow without end; the published ones are below 1
-EXPONENTS = np.concatenate([-np.geomspace(0.01, 4, 60)[::-1], np.geomspace(0.01, 4, 60)])
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,42 @@ def fit_law(law: Law, x: np.ndarray, y: np.ndarray, *, draws: int = 200, seed: i
     )
 
 
+def left_out(law: Law, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
+    """Every point as the law of all others predicts it; nothing where they are too few.
+
+    ``extrapolated``: the point lies outside of what the others cover, so that its error says less about the law.
+    """
+    if len(y) < len(law.parameters) + 2:
+        return []
+    found = []
+    for number in range(len(y)):
+        kept = np.arange(len(y)) != number
+        try:
+            fit = fit_law(law, x[kept], y[kept], draws=0)
+        except DataError:  # the only point that tells one of its parameters
+            continue
+        place = x[number : number + 1]
+        predicted = float(fit.predict(place, extrapolate=True)[0])
+        found.append(
+            {
+                "at": dict(zip(law.inputs, place[0].tolist(), strict=True)),
+                "loss": float(y[number]),
+                "predicted": predicted,
+                "relative_error": abs(predicted / float(y[number]) - 1),
+                "extrapolated": bool(fit.outside(place)),
+            }
+        )
+    return found
+
+
 First = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Again = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _fitters(law: Law) -> tuple[First, Again]:
     """How the law is fitted from nothing, and from parameters that are nearly right."""
+    if law is RATIO_RATE:
+        return fit_surface, lambda x, y, near: refine_surface(x, y, float(near[1]))
     if law is DATA_CENTRIC:
         return _fit_data_centric, _polish_data_centric
     terms = 2 if law is GENERAL else 1

@@ -26,6 +26,14 @@ def _power(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.asarray(a * x[:, 0] ** s + b)
 
 
+def _ratio_rate(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
+    alpha, s, beta, gamma, delta, mixed = parameters
+    ratio, log_rate = x[:, 0], np.log(x[:, 1])
+    return np.asarray(
+        alpha * ratio**s + beta + gamma * log_rate + delta * log_rate**2 + mixed * ratio * log_rate
+    )
+
+
 def _rise_and_fall(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
     a2, s2, a3, s3, b2 = parameters
     return np.asarray(a2 * x[:, 0] ** s2 + a3 * x[:, 0] ** s3 + b2)
@@ -65,6 +73,16 @@ def _log_terms(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 RATIO = Law("ratio", "L(R) = alpha * R^s + beta", ("alpha", "s", "beta"), ("ratio",), _power)
 """CMR (2407.17467) §3.3: loss after training, by the share R of the added data; one fit per validation set."""
+
+RATIO_RATE = Law(
+    "ratio_rate",
+    "L(R, n) = alpha * R^s + beta + gamma * ln n + delta * (ln n)^2 + mixed * R * ln n",
+    ("alpha", "s", "beta", "gamma", "delta", "mixed"),
+    ("ratio", "learning_rate"),
+    _ratio_rate,
+)
+"""L(R) of CMR with what a smooth optimum of the learning rate n looks like near by, and the lowest term in which the
+two interact. Own choice: nobody published a law of both."""
 
 DOMAIN = Law("domain", "dL_dom(T) = a1 * T^s1 + b1", ("a1", "s1", "b1"), ("tokens",), _power)
 """CMR Eq. 6: change of the loss on the added data since before training."""

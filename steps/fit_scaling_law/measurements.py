@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,15 @@ from steps.fit_scaling_law.critical_ratio import Curve
 
 COLUMNS: dict[LawName, tuple[str, ...]] = {
     "ratio": ("ratio", "set", "tokens", "loss"),
+    "ratio_rate": ("ratio", "learning_rate", "set", "tokens", "loss"),
     "critical_ratio": ("ratio", "set", "tokens", "loss"),
     "data_centric": ("coherence", "readability", "similarity", "tokens", "loss"),
 }
+RATE, STOPPED = "learning_rate", "stopped"
+OPTIONAL = (
+    RATE,
+    STOPPED,
+)  # columns that are read where they are there; stopped: 1 for a run that ended early
 ERRORS_SHOWN = 10
 
 
@@ -47,7 +53,7 @@ def read_measurements(data: bytes, name: str, law: LawName) -> list[Measurement]
     errors, found = [], []
     for number, row in lines:
         values = {}
-        for column in wanted:
+        for column in (*wanted, *(name for name in OPTIONAL if name in row and name not in wanted)):
             if column == "set":
                 continue
             value = _number(row[column])
@@ -70,28 +76,42 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def final_losses(measurements: list[Measurement]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(ratios, losses) float64[n] per validation set, at the last tokens, which all runs must share.
+def by_rate(measurements: list[Measurement]) -> list[Measurement]:
+    """The same with the learning rate in the set's name, where there are several: L(R) holds for one of them."""
+    rates = {m.values.get(RATE) for m in measurements}
+    if len(rates) == 1:
+        return measurements
+    return [replace(m, set=f"{m.set}, learning rate {m.values.get(RATE, 0):g}") for m in measurements]
 
-    Raises DataError where runs end at different tokens: L(R) holds for one length of training.
+
+def final_losses(
+    measurements: list[Measurement], inputs: tuple[str, ...]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(x float64[n, inputs], losses float64[n]) per validation set, at the last tokens, which all runs must share.
+
+    Raises DataError where runs end at different tokens: L(R) holds for one length of training. Runs that are marked as
+    stopped early are left out.
     """
-    last: dict[tuple[str, float], tuple[float, float, int]] = {}
+    last: dict[tuple[str, tuple[float, ...]], tuple[float, float, int]] = {}
     for m in measurements:
-        key = (m.set, m.values["ratio"])
+        if m.values.get(STOPPED):
+            continue
+        key = (m.set, tuple(m.values[name] for name in inputs))
         if key not in last or m.values["tokens"] > last[key][0]:
             last[key] = (m.values["tokens"], m.values["loss"], m.line)
     ends = {tokens for tokens, _, _ in last.values()}
     if len(ends) > 1:
         most = max(ends)
-        (name, ratio), (tokens, _, line) = next((k, v) for k, v in last.items() if v[0] < most)
+        (name, (ratio, *_)), (tokens, _, line) = next((k, v) for k, v in last.items() if v[0] < most)
         raise DataError(
             f"line {line}: ratio {ratio:g} of {name} ends at {tokens:g} tokens and others at {most:g}; L(R) holds for "
             "runs of one length: leave the shorter run out, or the later lines of the others"
         )
-    sets: dict[str, list[tuple[float, float]]] = {}
-    for (name, ratio), (_, loss, _) in last.items():
-        sets.setdefault(name, []).append((ratio, loss))
-    return {name: tuple(np.array(sorted(points)).T) for name, points in sorted(sets.items())}
+    sets: dict[str, list[tuple[float, ...]]] = {}
+    for (name, point), (_, loss, _) in last.items():
+        sets.setdefault(name, []).append((*point, loss))
+    tables = {name: np.array(sorted(points)) for name, points in sorted(sets.items())}
+    return {name: (table[:, :-1], table[:, -1]) for name, table in tables.items()}
 
 
 def curves(measurements: list[Measurement], domain_set: str, general_set: str) -> dict[float, Curve]:

@@ -54,6 +54,21 @@ def tables_of(name: str, fit: dict[str, Any]) -> list[Block]:
         found.append(
             Table(f"{name}: left out of the fit", ["ratio", "measured", "predicted", "error"], cells)
         )
+    if left := fit.get("left_out"):
+        cells = [
+            [
+                ", ".join(f"{key} {value:g}" for key, value in row["at"].items()),
+                row["loss"],
+                row["predicted"],
+                f"{row['relative_error']:.3%}",
+                "outside of the others" if row["extrapolated"] else "",
+            ]
+            for row in left
+        ]
+        note = "Each point as the law of all the others predicts it."
+        found.append(
+            Table(f"{name}: left out one by one", ["at", "measured", "predicted", "error", ""], cells, note)
+        )
     if predicted := fit["predictions"]:
         cells = [
             [

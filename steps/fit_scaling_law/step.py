@@ -12,9 +12,15 @@ from steps.core.source import SourceListing, fetch_object
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.fit_scaling_law.config import INPUTS, Config
 from steps.fit_scaling_law.critical_ratio import critical_law, judge_ratios
-from steps.fit_scaling_law.fit import Fit, fit_law
-from steps.fit_scaling_law.laws import DATA_CENTRIC, RATIO
-from steps.fit_scaling_law.measurements import Measurement, curves, final_losses, read_measurements
+from steps.fit_scaling_law.fit import Fit, fit_law, left_out
+from steps.fit_scaling_law.laws import DATA_CENTRIC, RATIO, RATIO_RATE
+from steps.fit_scaling_law.measurements import (
+    Measurement,
+    by_rate,
+    curves,
+    final_losses,
+    read_measurements,
+)
 from steps.fit_scaling_law.report import report
 
 MOST_BYTES = (
@@ -34,14 +40,22 @@ def fit_measurements(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """fit.json: what the facts say, and the measured points and the fitted lines for the report."""
     config: Config = part.config
     measurements = []
-    for item in SourceListing.of(part.inputs["measurements"]).objects:
+    made = part.inputs["measurements"]
+    for entry in made.files("measurements"):  # of a search
+        measurements += read_measurements(made.read_bytes(entry), entry.key, config.law)
+    for item in [] if measurements else SourceListing.of(made).objects:
         if item.bytes > MOST_BYTES:
             raise DataError(
                 f"{item.key}: {item.bytes:,} bytes; a file of measurements has at most {MOST_BYTES:,}"
             )
         data = fetch_object(item, part.locations, part.scratch).read_bytes()
         measurements += read_measurements(data, item.key, config.law)
-    fitters = {"ratio": fit_ratio, "critical_ratio": fit_critical_ratio, "data_centric": fit_data_centric}
+    fitters = {
+        "ratio": fit_ratio,
+        "ratio_rate": fit_ratio_rate,
+        "critical_ratio": fit_critical_ratio,
+        "data_centric": fit_data_centric,
+    }
     facts, plots = fitters[config.law](config, measurements)
     part.put_bytes("fit.json", json.dumps({**facts, "plots": plots}, sort_keys=True).encode(), "fit")
     return facts
@@ -53,7 +67,8 @@ Found = tuple[dict[str, Any], list[dict[str, Any]]]
 def fit_ratio(config: Config, measurements: list[Measurement]) -> Found:
     """L(R) for every validation set."""
     fits, plots = {}, []
-    for name, (ratios, losses) in final_losses(measurements).items():
+    for name, (x, losses) in final_losses(by_rate(measurements), INPUTS["ratio"]).items():
+        ratios = x[:, 0]
         kept = ~np.isin(ratios, config.held_out)
         fit = fit_law(RATIO, ratios[kept, None], losses[kept], draws=config.draws, seed=config.seed)
         held_out = [
@@ -66,8 +81,24 @@ def fit_ratio(config: Config, measurements: list[Measurement]) -> Found:
                 strict=True,
             )
         ]
-        fits[name] = {**describe(fit), "held_out": held_out, "predictions": predictions(config, fit)}
+        fits[name] = {
+            **describe(fit),
+            "held_out": held_out,
+            "left_out": left_out(RATIO, x[kept], losses[kept]),
+            "predictions": predictions(config, fit),
+        }
         plots.append(line(f"loss on {name}", fit, ratios, losses))
+    return {"fits": fits}, plots
+
+
+def fit_ratio_rate(config: Config, measurements: list[Measurement]) -> Found:
+    """L(R, learning rate) for every validation set, drawn as measured by predicted loss."""
+    fits, plots = {}, []
+    for name, (x, losses) in final_losses(measurements, INPUTS["ratio_rate"]).items():
+        fit = fit_law(RATIO_RATE, x, losses, draws=config.draws, seed=config.seed)
+        left = left_out(RATIO_RATE, x, losses)
+        fits[name] = {**describe(fit), "left_out": left, "predictions": predictions(config, fit)}
+        plots.append(agreement(f"loss on {name}: measured by predicted", fit.predict(x), losses))
     return {"fits": fits}, plots
 
 
@@ -107,15 +138,19 @@ def fit_data_centric(config: Config, measurements: list[Measurement]) -> Found:
     x = np.array([[m.values[name] for name in INPUTS["data_centric"]] for m in measurements])
     y = np.array([m.values["loss"] for m in measurements])
     fit = fit_law(DATA_CENTRIC, x, y, draws=config.draws, seed=config.seed)
-    predicted = fit.predict(x)
+    plot = agreement("measured by predicted loss", fit.predict(x), y)
+    return {"fits": {"loss": {**describe(fit), "predictions": predictions(config, fit)}}}, [plot]
+
+
+def agreement(title: str, predicted: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
+    """Measured over predicted losses, float64[n] each, and the line on which they are equal."""
     order = np.argsort(predicted, kind="stable")
-    plot = {
-        "title": "measured by predicted loss",
+    return {
+        "title": title,
         "unit": "predicted loss",
-        "measured": list(zip(predicted[order].tolist(), y[order].tolist(), strict=True)),
+        "measured": list(zip(predicted[order].tolist(), measured[order].tolist(), strict=True)),
         "line": [(v, v, v, v) for v in (float(predicted.min()), float(predicted.max()))],
     }
-    return {"fits": {"loss": {**describe(fit), "predictions": predictions(config, fit)}}}, [plot]
 
 
 def describe(fit: Fit) -> dict[str, Any]:
@@ -171,7 +206,7 @@ def line(title: str, fit: Fit, x: np.ndarray, y: np.ndarray, points: int = 40) -
 
 STEP = Step(
     name="fit_scaling_law",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("measurements"),),

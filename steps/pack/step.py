@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steps.core.approval import verify_training
+from steps.core.approval import same_texts, verify_training
 from steps.core.artifact import Artifact
 from steps.core.errors import ConfigError, DataError
 from steps.core.manifest import FileEntry
@@ -56,10 +56,10 @@ def run(ctx: StepContext) -> None:
 
 
 def check(config: Config, mix: Artifact, model: Artifact, curriculum: Artifact | None) -> None:
-    """Refuse what was not approved, a model of another mix, and windows longer than the model."""
+    """Refuse what was not approved, a model of other texts, and windows longer than the model."""
     verify_training(mix)
-    if model.input("mix").digest != mix.digest:
-        raise DataError(f"{model.reference.uri} was initialized from another mix than {mix.reference.uri}")
+    if not same_texts(model.input("mix"), mix):
+        raise DataError(f"{model.reference.uri} was initialized from other texts than {mix.reference.uri}")
     if curriculum and curriculum.input("mix").digest != mix.digest:
         raise DataError(f"{curriculum.reference.uri} orders another mix than {mix.reference.uri}")
     if config.sequence_length > model.facts["max_positions"]:

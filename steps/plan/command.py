@@ -12,7 +12,7 @@ from typing import Any
 
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog, live_indexes
-from steps.core.config import StepConfig
+from steps.core.config import StepConfig, config_class
 from steps.core.digest import bytes_digest, canonical_json, json_digest
 from steps.core.errors import ConfigError
 from steps.core.manifest import Reference, StepResult
@@ -58,7 +58,18 @@ class Plan:
             "dump": self.run["dump"],
             "review": self.review,
             "recipe": self.run["recipe"]["name"],
+            **self.mapped,
         }
+
+    @property
+    def mapped(self) -> dict[str, Any]:
+        """What the search's tasks are mapped over; nothing in other runs."""
+        settings = self.run["recipe"]["steps"].get("search_mixture")
+        if settings is None:
+            return {}
+        config: Any = config_class("search_mixture").model_validate(settings)
+        found: dict[str, Any] = config.tasks()
+        return found
 
     @property
     def review(self) -> str | None:
@@ -250,9 +261,9 @@ def resolve_run_inputs(
 
 def _chosen_corpora(recipe_value: Any, corpus: str | None) -> Any:
     if not corpus:
-        if not recipe_value:
+        if recipe_value is None:
             raise ConfigError(
-                "recipe.inputs.corpora: name the corpora to train on (catalog:NAME or a reference)"
+                "recipe.inputs.corpora: name the corpora to train on (catalog:NAME or a reference), or {} for none"
             )
         return recipe_value
     if isinstance(recipe_value, Mapping) and len(recipe_value) == 1:

@@ -9,7 +9,7 @@ from typing import Any
 from steps.core.config import config_class
 from steps.core.pipeline import PIPELINES
 
-STUDIES = ["fit_scaling_law", "data_attributes"]  # steps of no pipeline
+STUDIES = ["data_attributes"]  # steps of no pipeline
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

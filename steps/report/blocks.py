@@ -79,6 +79,18 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Contour:
+    """Level lines through measured ``points`` (x, y, value). ``log``: logarithmic y axis, for positive values."""
+
+    title: str
+    points: Sequence[tuple[float, float, float]]
+    unit: str = ""
+    unit_y: str = ""
+    log: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Bar:
     """A labelled bar of segments; ``text`` stands behind it (default: the sum), ``detail`` below the label."""
 
@@ -225,4 +237,4 @@ class Section:
     note: str = ""
 
 
-Block = Histogram | Lines | Bars | Funnel | Table | Matrix | Numbers | Samples | Text | Section
+Block = Histogram | Lines | Contour | Bars | Funnel | Table | Matrix | Numbers | Samples | Text | Section

@@ -69,7 +69,7 @@ def histogram(plot: Histogram, wide: bool = False) -> Markup:
         head = HEAD + LABELS * (max(rows, default=-1) + 1)
         parts += [_head(panel, top + HEAD - 5, axis), _panel(panel, edges, top + head, rows, axis)]
         top += head + PANEL
-    parts.append(_axis(axis, top, plot.unit))
+    parts.append(bottom_axis(axis, top, plot.unit))
     height = top + AXIS + (12 if plot.unit else 0)
     opening = Markup('<svg class="plot" viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">')
     return opening.format(axis.width, height, plain(plot.title)) + Markup("").join(parts) + Markup("</svg>")
@@ -190,7 +190,8 @@ def _label_rows(marks: Sequence[Mark], axis: Axis) -> list[int]:
     return rows
 
 
-def _axis(axis: Axis, top: float, unit: str) -> Markup:
+def bottom_axis(axis: Axis, top: float, unit: str) -> Markup:
+    """Ticks and values below a plot whose bottom is at ``top``."""
     parts = []
     for value in axis.ticks():
         x = axis.place(value)
@@ -212,11 +213,11 @@ def lines(plot: Lines, wide: bool = False) -> Markup:
     ends = [v for p in points for v in (p.y, p.low, p.high) if v is not None] + [m.at for m in plot.marks]
     left, right = 34, 90  # for the labels of the y axis, and for the lines' names
     across = Axis(
-        *_span([p.x for p in points] + [m.at for m in plot.moments]),
+        *span([p.x for p in points] + [m.at for m in plot.moments]),
         False,
         (WIDE if wide else WIDTH) - left - right,
     )
-    up = Axis(*_span(ends), False, GRAPH)
+    up = Axis(*span(ends), False, GRAPH)
     parts: list[Markup] = []
     for value in up.ticks():
         y = GRAPH - up.place(value)
@@ -234,7 +235,7 @@ def lines(plot: Lines, wide: bool = False) -> Markup:
     parts += [part for line in plot.lines for part in _line(line, across, up)]
     rows = _label_rows(plot.moments, across)
     parts += _upright(plot.moments, rows, 0, GRAPH, across)
-    parts.append(_axis(across, GRAPH, plot.unit))
+    parts.append(bottom_axis(across, GRAPH, plot.unit))
     head = 8 + LABELS * (max(rows, default=-1) + 1)
     size = (across.width + left + right, head + GRAPH + AXIS + 12)
     return Markup('<svg class="plot" viewBox="{} {} {} {}" role="img" aria-label="{}">{}</svg>').format(
@@ -242,7 +243,7 @@ def lines(plot: Lines, wide: bool = False) -> Markup:
     )
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
+def span(values: Sequence[float]) -> tuple[float, float]:
     """An axis's ends around values, with some room; never empty."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.05 * (high - low) or 0.5 * abs(high) or 0.5

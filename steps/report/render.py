@@ -15,11 +15,24 @@ import jinja2
 from markupsafe import Markup
 
 from steps.report import charts
-from steps.report.blocks import BARS_SHOWN, Bar, Bars, Block, Cell, Histogram, Lines, Measure, Section, Table
+from steps.report.blocks import (
+    BARS_SHOWN,
+    Bar,
+    Bars,
+    Block,
+    Cell,
+    Contour,
+    Histogram,
+    Lines,
+    Measure,
+    Section,
+    Table,
+)
+from steps.report.contour import contour
 from steps.report.format import excerpt, number, plain, visible
 
 HERE = Path(__file__).parent
-PLOTS = (Histogram, Lines)
+PLOTS = (Histogram, Lines, Contour)
 _PERCENTAGE = re.compile(r"[<>]? ?[0-9.,]+%")
 
 
@@ -58,6 +71,7 @@ def _template() -> jinja2.Template:
         bar=charts.bar,
         histogram=charts.histogram,
         lines=charts.lines,
+        contour=contour,
         matrix=charts.matrix,
         kind=lambda block: type(block).__name__,
         rows=_bar_rows,

@@ -24,6 +24,7 @@ MODULES = (
     "data_factory",
     "synthesize",
     "continual_pretraining",
+    "mixture_search",
     "register_dumps",
     "sync_lineage",
 )
@@ -49,7 +50,7 @@ def structure(dag: Any) -> dict[str, Any]:
                 "upstream": sorted(task.upstream_task_ids),
                 "operator": type(task).__name__,
                 "pool": task.pool,
-                "trigger_rule": task.trigger_rule.value,
+                "trigger_rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
                 "inlets": [inlet.name for inlet in task.inlets],
                 "outlets": [outlet.name for outlet in task.outlets],
             }
@@ -94,6 +95,8 @@ def test_every_pool_is_made_by_the_set_up(name: str, monkeypatch: pytest.MonkeyP
 def test_every_stage_of_a_pipeline_is_a_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dag = load(name, monkeypatch)
     for stage in PIPELINES[name]:
+        if stage.per_cell:
+            continue  # done inside of the mapped tasks
         task = dag.get_task(stage.section)
         wanted = {origin for origin in stage.inputs.values() if not origin.startswith("run:")}
         assert wanted <= task.upstream_task_ids, f"{stage.section} must wait for {wanted}"

@@ -1,0 +1,266 @@
+"""A search over mixtures on real data, through the real steps: ALMR × learning rate on a small model.
+
+    python -m benchmarks.quality.mixture_search [--root FOLDER] [--share 1.0] [--plot docs/images/mixture_search.svg]
+
+The base is a small LLaMA trained here on English Wikipedia and exported. Every cell of the search gives it the same
+Chinese characters and goes on with Chinese and English Wikipedia, with its own share of Chinese (the ratio, ALMR) and
+its own peak learning rate. Every loss is that of documents which no cell has seen. Then the laws are fitted, each
+cell is predicted by the law of all others, and the chosen mixture is written as a recipe. ``--share`` scales all
+amounts of text. A search that was interrupted goes on where it was.
+
+The data is public text that nobody read for this project, so every set enters as ungated, with that reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.quality.chain import markdown, read_jsonl, shared
+from benchmarks.quality.quality_score import ROOT
+from benchmarks.quality.three_stages import pieces
+from steps.choose_mixture.step import chosen_key
+from steps.core.digest import json_digest
+from steps.core.step import Outcome, run_step
+from steps.plan.command import plan_run
+from steps.report.blocks import Contour
+from steps.report.contour import contour
+from steps.search_mixture.cells import train_cell
+from steps.search_mixture.config import Config
+from steps.search_mixture.design import cells
+
+LENGTH, BATCH = 256, 8
+MODEL = {"hidden": 96, "layers": 3, "heads": 4, "ffn": 256, "vocabulary": 1500, "max_positions": LENGTH}
+CHARACTERS = 1000
+BASE_FILES = (
+    "config.json",
+    "tokenizer.model",
+    "tokenizer.json",
+)  # what initialize takes of a base, with its weights
+STYLE = (
+    ".line{fill:none;stroke:#1f5fa8;stroke-width:1.2}.grid,.tick{stroke:#ddd}.plain{fill:#333}.label{font-size:10px;"
+    "fill:#1f5fa8}.axis{font-size:10px;fill:#555}.name{font-size:13px;font-weight:bold}"
+)
+REASON = "public data set, taken as published for a study of mixtures"
+RATIOS = [0.1, 0.25, 0.4, 0.6, 0.8]
+RATES = [1.5e-3, 3.0e-3, 6.0e-3]
+BASE_TOKENS, CELL_TOKENS = 262_144, 65_536  # at --share 1
+PIECE = 800  # characters of an article that are one document: more documents for the held-out sets
+PIECES = 1_500  # documents of each set at most
+TRAIN = {
+    "precision": "float32",
+    "micro_batch": 8,
+    "batch_windows": BATCH,
+    "warmup_ratio": 0.05,  # 1 % of so few steps would be less than one
+    "checkpoint_every": 16,
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the search lies and how much of its text it uses."""
+
+    root: Path
+    share: float
+
+    @property
+    def store(self) -> str:
+        return f"file://{self.root}"
+
+    def tokens(self, amount: int) -> int:
+        return int(amount * self.share) // (LENGTH * BATCH) * LENGTH * BATCH
+
+    def plan(self, name: str, dag: str, sources: list[str], steps: dict[str, Any]) -> dict[str, Any]:
+        """run.json of a recipe over the study's own files."""
+        found = [
+            {
+                "name": source,
+                "kind": "supervised",
+                "uri": f"{self.root}/raw/{source}.jsonl",
+                "language": "zh" if source.endswith("zh") else "en",
+                "fields": {"prompt": "title", "response": "text"},
+            }
+            for source in sources
+        ]
+        recipe = {"name": name, "dag": dag, "sources": found, "inputs": {"corpora": {}}, "steps": steps}
+        return plan_run(yaml.safe_dump(recipe), self.store, f"{name}-{json_digest(recipe)[:12]}").run
+
+    def run(self, step: str, config: Any, inputs: dict[str, str], **more: Any) -> Outcome:
+        return run_step(step, config=config, inputs=inputs, root=self.store, **more)
+
+
+def text(tokens: int) -> dict[str, Any]:
+    """A set of plain text for stage 1."""
+    return {"stage": 1, "tokens": tokens, "template": "text", "ungated": REASON}
+
+
+def main() -> None:
+    """Run what is not there yet, print the table, draw the plot."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--root", type=Path, default=ROOT / ".tokenmill" / "mixture_search")
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--plot", type=Path)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    study = Study(arguments.root.resolve(), arguments.share)
+    os.environ["TOKENMILL_MODELS"] = str(study.root / "models")
+    write_texts(study.root / "raw")
+    base = make_base(study)
+    run = search_run(study, base)
+    made = shared_work(study, run)
+    search = Config.model_validate(run["recipe"]["steps"]["search_mixture"])
+    trained = {
+        f"cells.{number:03d}": train_cell(run, number, made, study.store).ref
+        for number in range(len(cells(search)))
+    }
+    found = study.run("search_mixture", search, trained)
+    fits = {
+        law: study.run("fit_scaling_law", {"law": law}, {"measurements": found.ref})
+        for law in ("ratio", "ratio_rate")
+    }
+    inputs = {"search": found.ref, "fit": fits["ratio_rate"].ref}
+    chosen = study.run("choose_mixture", run["recipe"]["steps"]["choose_mixture"], inputs, run=run)
+    print(losses_table(found.facts), "\n")
+    print(errors_table({law: fit.facts["fits"] for law, fit in fits.items()}), "\n")
+    cell = chosen.facts["cell"]
+    print(f"chosen: {cell['label']}; recipe: {study.root}/{chosen_key(run)}")
+    if arguments.plot:
+        arguments.plot.write_text(draw(found.facts))
+
+
+def write_texts(folder: Path) -> None:
+    """Wikipedia in pieces of about `PIECE` characters; every second English article is kept for the base model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for language in ("zh", "en"):
+        files: dict[str, list[str]] = {}
+        for number, row in enumerate(read_jsonl(shared(f"wiki_{language}/train.jsonl.gz"))):
+            name = "base_en" if language == "en" and number % 2 else f"wiki_{language}"
+            lines = files.setdefault(name, [])
+            lines += [
+                json.dumps({"title": row["title"], "text": piece}) for piece in pieces(row["text"], PIECE)
+            ]
+        for name, lines in files.items():
+            (folder / f"{name}.jsonl").write_text("\n".join(lines[:PIECES]) + "\n")
+
+
+def make_base(study: Study) -> dict[str, str]:
+    """Train and export a small LLaMA that knows English only; what `initialize.base` needs to find it."""
+    steps = {
+        "mix": {"supervised": {"base_en": text(study.tokens(BASE_TOKENS))}, "heldout_documents": 16},
+        "initialize": {"from_scratch": MODEL, "characters": 0},
+        **{f"pack_{stage}": {"sequence_length": LENGTH} for stage in (1, 2, 3)},
+        "train_1": {**TRAIN, "learning_rate": 3.0e-3, "final_learning_rate": 3.0e-4, "evaluate_every": 64},
+        "export": {"name": "mixture-search-base"},
+    }
+    run = study.plan("mixture_search_base", "continual_pretraining", ["base_en"], steps)
+    ready = run["recipe"]["steps"]
+    locations = run["locations"]
+    texts = study.run("ingest", ready["ingest"], {"source": run["inputs"]["source"]}, locations=locations)
+    mix = study.run("mix", ready["mix"], {"supervised": texts.ref})
+    model = study.run("initialize", ready["initialize"], {"mix": mix.ref})
+    tokens = study.run("pack", ready["pack_1"], {"mix": mix.ref, "model": model.ref})
+    train = study.run("train", ready["train_1"], {"tokens": tokens.ref, "model": model.ref})
+    export = study.run("export", ready["export"], {"train": train.ref, "model": model.ref}).artifact
+    folder = study.root / "models" / f"base-{export.digest[:12]}"
+    pinned = {}
+    for entry in export.files("model"):
+        if entry.key.endswith(".safetensors") or entry.key in BASE_FILES:
+            pinned[entry.key] = entry.sha256
+            if not (folder / entry.key).exists():
+                export.fetch(entry, folder).rename(folder / entry.key)
+    return {"name": folder.name, "sha256": json_digest(pinned)}
+
+
+def search_run(study: Study, base: dict[str, str]) -> dict[str, Any]:
+    """run.json of the search."""
+    tokens = study.tokens(CELL_TOKENS)
+    steps = {
+        "mix": {
+            "web": {},
+            "supervised": {"wiki_zh": text(tokens // 2), "wiki_en": text(tokens - tokens // 2)},
+            "heldout_documents": 16,
+        },
+        "initialize": {"base": base, "characters": CHARACTERS},
+        **{f"pack_{stage}": {"sequence_length": LENGTH} for stage in (1, 2, 3)},
+        "train_1": {
+            **TRAIN,
+            "learning_rate": 1.0e-3,
+            "final_learning_rate": 1.0e-4,
+            "evaluate_every": max(1, tokens // (LENGTH * BATCH) // 4),
+        },
+        "search_mixture": {
+            "additional": ["supervised/wiki_zh"],
+            "ratios": RATIOS,
+            "learning_rates": RATES,
+            "tokens": tokens,
+        },
+        "fit_scaling_law": {"law": "ratio_rate"},
+        "choose_mixture": {"additional_sets": ["wiki_zh"]},
+    }
+    return study.plan("mixture_search", "mixture_search", ["wiki_zh", "wiki_en"], steps)
+
+
+def shared_work(study: Study, run: dict[str, Any]) -> dict[str, str]:
+    """What all cells share: the texts, and the model with its added characters."""
+    ready = run["recipe"]["steps"]
+    source = {"source": run["inputs"]["source"]}
+    texts = study.run("ingest", ready["ingest"], source, locations=run["locations"])
+    mix = study.run("mix", ready["mix"], {"supervised": texts.ref})
+    model = study.run("initialize", ready["initialize"], {"mix": mix.ref})
+    return {"ingest": texts.ref, "initialize": model.ref}
+
+
+def losses_table(facts: dict[str, Any]) -> str:
+    """Held-out losses at the end: a row per ratio, columns by language and learning rate."""
+    sets = {"wiki_zh": "Chinese", "wiki_en": "English"}
+    rates = sorted({cell["learning_rate"] for cell in facts["cells"]})
+    columns = ["ratio", *(f"{name}, {rate:g}" for name in sets.values() for rate in rates)]
+    rows = []
+    for ratio in sorted({cell["ratio"] for cell in facts["cells"]}):
+        cells_of = {c["learning_rate"]: c for c in facts["cells"] if c["ratio"] == ratio}
+        rows.append(
+            [f"{ratio:g}", *(f"{cells_of[rate]['losses'][name]:.3f}" for name in sets for rate in rates)]
+        )
+    return markdown(columns, rows)
+
+
+def errors_table(fits: dict[str, dict[str, Any]]) -> str:
+    """How the laws predict cells that they have not seen, one left out at a time."""
+    rows = []
+    for law, found in fits.items():
+        for name, fit in found.items():
+            inside = [row["relative_error"] for row in fit["left_out"] if not row["extrapolated"]]
+            errors = [f"{sum(inside) / len(inside):.2%}", f"{max(inside):.2%}"]
+            rows.append([law, name, str(len(inside)), *errors, f"{fit['r_squared']:.4f}"])
+    return markdown(["law", "set", "cells left out", "mean error", "largest error", "R²"], rows)
+
+
+def draw(facts: dict[str, Any]) -> str:
+    """Both languages' losses over ratio and learning rate, side by side, as one SVG that needs no page around it."""
+    panels = []
+    for number, (name, title) in enumerate((("wiki_zh", "Chinese"), ("wiki_en", "English"))):
+        points = [(cell["ratio"], cell["learning_rate"], cell["losses"][name]) for cell in facts["cells"]]
+        plot = Contour(f"{title}: held-out loss", points, "share of Chinese", "learning rate", log=True)
+        place = f'<svg x="{20 + 430 * number}" y="30" width="400" height="300" class="plot"'
+        panels.append(f'<text class="name" x="{20 + 430 * number}" y="18">{plot.title}</text>')
+        panels.append(str(contour(plot)).replace('<svg class="plot"', place, 1))
+    body = "\n".join(panels)
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 340" font-family="sans-serif">
+<style>{STYLE}</style>
+<rect width="860" height="340" fill="#fff"/>
+{body}
+</svg>
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The space that is searched: which sets are the additional language, and what varies between cells."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from steps.core.config import StepConfig
+
+Order = tuple[Literal[1], Literal[2, 3], Literal[2, 3]]
+
+
+class Cell(BaseModel):
+    """One point of the search. None: as the recipe's mix says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ratio: float = Field(gt=0, lt=1, description="The additional sets' share of stage 1's tokens (ALMR).")
+    learning_rate: float = Field(gt=0, description="Peak learning rate of stage 1.")
+    replay: float | None = Field(None, ge=0, description="Replay of stages 2 and 3, as a multiple.")
+    stage_order: Order | None = Field(None, description="The order in which the stages' sets are trained on.")
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others, in a task's name and a plot."""
+        parts = [f"ratio {self.ratio:.4g}", f"rate {self.learning_rate:.3g}"]
+        if self.replay is not None:
+            parts.append(f"replay {self.replay:.3g}")
+        if self.stage_order is not None:
+            parts.append("order " + "-".join(map(str, self.stage_order)))
+        return ", ".join(parts)
+
+
+class Config(StepConfig):
+    """A search over mixtures. What the ALMR paper searched, and what it found, is not published."""
+
+    additional: tuple[str, ...] = Field(
+        min_length=1,
+        description="Sets of stage 1 that are the additional language, as web/NAME or supervised/NAME; all others of "
+        "stage 1 are what the base model knew. Within each side the tokens of mix give the proportions.",
+    )
+    design: Literal["grid", "sobol", "latin_hypercube"] = Field(
+        "grid",
+        description="grid: every combination of the values; sobol, latin_hypercube: `points` that fill the space "
+        "between the smallest and the largest of each (scipy.stats.qmc), learning rates by their logarithm.",
+    )
+    ratios: tuple[float, ...] = Field(
+        min_length=1,
+        description="Shares of the additional language in stage 1's tokens (own choice: no paper's).",
+    )
+    learning_rates: tuple[float, ...] = Field(
+        min_length=1, description="Peak learning rates of stage 1; later stages' rates stay as they are."
+    )
+    replays: tuple[float, ...] = Field(
+        (), description="Replay shares for stages 2 and 3, in place of all three of mix's."
+    )
+    stage_orders: tuple[Order, ...] = Field(
+        (), description="Orders of the stages' sets, such as [1, 3, 2]; web sets are always in stage 1."
+    )
+    points: int | None = Field(None, ge=2, le=400, description="Cells of a sobol or latin_hypercube design.")
+    seed: int = Field(1, ge=0, description="Seed of the design.")
+    tokens: int = Field(ge=1, description="Tokens of stage 1 in every cell, on the proxy model.")
+    stages: Literal[1, 2, 3] = Field(
+        1, description="Stages that every cell trains; replay and order matter from 2 on."
+    )
+
+    stop_after: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of a cell's training after which it ends early where it is hopeless: worse on every "
+        "validation set than one of the pilots at the same tokens (a Pareto form of successive halving, 1502.07943; "
+        "own choice). Pilots are trained first and to the end. Empty: no cell ends early.",
+    )
+    stop_margin: float = Field(
+        0.0, ge=0, description="Nats by which a hopeless cell is worse on every set (own choice)."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> Config:
+        problems = []
+        if not all(0 < ratio < 1 for ratio in self.ratios):
+            problems.append("ratios: each must be above 0 and below 1, so that every cell measures every set")
+        if not all(rate > 0 for rate in self.learning_rates):
+            problems.append("learning_rates: each must be above 0")
+        if not all(share >= 0 for share in self.replays):
+            problems.append("replays: each must be at least 0")
+        if (self.design == "grid") != (self.points is None):
+            problems.append("points: give it for sobol and latin_hypercube, and not for grid")
+        if (self.replays or self.stage_orders) and self.stages == 1:
+            problems.append("replays and stage_orders change nothing in stage 1; set stages to 2 or 3")
+        if self.stop_after is not None and self.stages > 1:
+            problems.append("stop_after: only searches of one stage end cells early")
+        if any(sorted(order) != [1, 2, 3] for order in self.stage_orders):
+            problems.append("stage_orders: each is [1, 2, 3] or [1, 3, 2]")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def tasks(self) -> dict[str, list[dict[str, Any]]]:
+        """What the DAG maps over: ``pilots`` and all ``cells``, each with its number and label."""
+        from steps.search_mixture.design import cells, pilots  # scipy: not for those who only read settings
+
+        every = [{"cell": number, "label": cell.label} for number, cell in enumerate(cells(self))]
+        return {"pilots": [every[number] for number in pilots(self)], "cells": every}
