@@ -20,6 +20,7 @@ from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter, open_artifact
 from steps.core.step import Input, Step, StepContext
 from steps.curriculum.config import Config
+from steps.curriculum.needs import forecast
 from steps.curriculum.order import ascending
 from steps.text.encoder import open_encoder
 
@@ -154,4 +155,5 @@ STEP = Step(
     inputs=(Input("mix"), Input("model")),
     libraries=("sentencepiece", "tokenizers", "torch", "transformers"),
     determinism="recorded",  # sums on another machine may differ in the last decimal that counts
+    forecast=forecast,
 )

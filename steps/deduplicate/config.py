@@ -69,12 +69,13 @@ class Config(CorpusConfig):
         description="Texts with fewer SimHash features have no near duplicates, only exact ones (own choice).",
     )
     hamming: int = Field(
-        6,
+        3,
         ge=0,
         le=12,
-        description="Bits in which fingerprints of near duplicates may differ. Alone, 3 bits find 26-44 % of Chinese "
-        "pairs with bigram Jaccard >= 0.8, 6 bits 64-78 %, 10 bits 93-97 %; with minhash, which finds them all, it "
-        "matters little, and each bit more costs time (benchmarks/quality/deduplicate.py).",
+        description="Bits in which fingerprints of near duplicates may differ; 3 as for 8 billion pages of 64 bits "
+        "(https://doi.org/10.1145/1242572.1242592). With minhash no pair is found by more bits than 0 "
+        "(benchmarks/quality/deduplicate.py), and beyond 3 tables grow with the corpus. Alone, 3 bits find 26-44 % of "
+        "Chinese pairs with bigram Jaccard >= 0.8, 6 bits 64-78 %, 10 bits 93-97 %.",
     )
     minhash: bool = Field(
         True,
