@@ -38,7 +38,9 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ProcessStepOpera
     monkeypatch.setattr(ProcessStepOperator, "log", TaskLog())  # where caplog sees it
 
     def make(code: str, **options: Any) -> ProcessStepOperator:
-        monkeypatch.setattr(process_operator, "command_of", lambda spec, context: ["python", "-c", code])
+        monkeypatch.setattr(
+            process_operator, "command_of", lambda spec, context, cell: ["python", "-c", code]
+        )
         return ProcessStepOperator(task_id="filter", spec=SPEC, **options)
 
     return make
@@ -176,7 +178,7 @@ from plugins import process_operator
 from tests.plugins.contexts import StateStore, context
 import json, os
 process_operator.s3_environment = lambda: {}
-process_operator.command_of = lambda spec, context: ["python", "-c", "import time; time.sleep(600)"]
+process_operator.command_of = lambda spec, context, cell: ["python", "-c", "import time; time.sleep(600)"]
 class Stored(StateStore):
     def set(self, key, value):
         super().set(key, value)

@@ -75,7 +75,9 @@ def program(image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
     monkeypatch.setattr(StepOperator, "log", TaskLog())
 
     def make(code: str, step: str = "filter", **options: Any) -> StepOperator:
-        monkeypatch.setattr(step_operator, "command_of", lambda spec, context: ["python3", "-u", "-c", code])
+        monkeypatch.setattr(
+            step_operator, "command_of", lambda spec, context, cell: ["python3", "-u", "-c", code]
+        )
         return StepOperator(task_id="filter", spec={**SPEC, "step": step}, image="factory", **options)
 
     return make
@@ -245,7 +247,7 @@ import json, os, sys
 from plugins import step_operator
 from tests.plugins.contexts import StateStore, context
 step_operator.s3_environment = lambda: {}
-step_operator.command_of = lambda spec, context: ["python3", "-u", "-c", sys.argv[2]]
+step_operator.command_of = lambda spec, context, cell: ["python3", "-u", "-c", sys.argv[2]]
 class Stored(StateStore):
     def set(self, key, value):
         super().set(key, value)
