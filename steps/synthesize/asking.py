@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steps.core.digest import canonical_json, json_digest
-from steps.core.errors import DataError, ServiceError
+from steps.core.errors import ConfigError, DataError, ServiceError
 from steps.core.store import ObjectMissing, Store
 from steps.synthesize.answers import UNSUITABLE, Unusable, read_pair
 from steps.synthesize.config import Config
@@ -120,6 +120,8 @@ class Asking:
         self._busy: dict[asyncio.Task[dict[str, Any]], tuple[int, Request]] = {}
         self._said: dict[int, tuple[int, int, int, str]] = {}  # by request: its bound, prompt, answer, model
         self._answers = 0  # that the endpoint gave in this attempt
+        self._spoken = False  # whether the endpoint ever gave a completion, now or before
+        self._refused: list[tuple[Request, dict[str, Any]]] = []  # before it gave one
         self._unusable = self._last = 0.0
 
     async def run(self, requests: Iterator[Request], total: int) -> Asked:
@@ -138,6 +140,10 @@ class Asking:
             for task in self._busy:
                 task.cancel()
             await asyncio.gather(*self._busy, return_exceptions=True)
+        if self._refused and not self._spoken:
+            raise self._refuses_all()
+        for request, answer in self._refused:
+            await self._keep(request, answer)
         return self._settled()
 
     def _settled(self) -> Asked:
@@ -202,6 +208,8 @@ class Asking:
             self._unusable += problem.reason != UNSUITABLE
             share = self._unusable / self.asked.requests
             if self._unusable >= EARLIEST_ALARM and share > self.config.max_quarantine_share:
+                if self._refused and not self._spoken:
+                    raise self._refuses_all() from None
                 raise DataError(
                     f"synthesize: {self._unusable:.0f} of {self.asked.requests} answers of {self.config.model} cannot "
                     f"be used, more than max_quarantine_share {self.config.max_quarantine_share:.0%} (the last: "
@@ -209,18 +217,37 @@ class Asking:
                 ) from None
 
     async def _answer(self, request: Request) -> dict[str, Any]:
-        """The recorded answer, asked for where there is none."""
+        """The recorded answer, asked for where there is none.
+
+        A refusal says something of this request only where others get completions; until then it is not recorded, or
+        a server that was started with another model would be believed for ever.
+        """
         found = await asyncio.to_thread(read_answer, self.store, request.digest)
+        answer = found or await self._ask(request)
+        self._spoken = self._spoken or not answer["failure"]
         if found is not None:
             return found
-        answer = await self._ask(request)
-        data = canonical_json(answer)
-        if not await asyncio.to_thread(self.store.create, answer_key(request.digest), data):
+        if not self._spoken:
+            self._refused.append((request, answer))
+            return answer
+        return await self._keep(request, answer)
+
+    async def _keep(self, request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+        """Record a new answer; gives the one that is recorded."""
+        if not await asyncio.to_thread(self.store.create, answer_key(request.digest), canonical_json(answer)):
             found = await asyncio.to_thread(read_answer, self.store, request.digest)
             assert found is not None
             return found  # another run was faster
         self.asked.fresh += 1
         return answer
+
+    def _refuses_all(self) -> ConfigError:
+        """The endpoint gave nothing but refusals of requests."""
+        return ConfigError(
+            f"endpoint {self.endpoint.settings.host} refuses each of {len(self._refused)} requests, and none of it is "
+            f"recorded: {self._refused[0][1]['failure']}; look at synthesize.model ({self.config.model!r}) and "
+            "synthesize.parameters"
+        )
 
     async def _ask(self, request: Request) -> dict[str, Any]:
         """An answer after as many attempts as it takes.

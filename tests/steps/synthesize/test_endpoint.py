@@ -16,7 +16,7 @@ import pytest
 from steps.core.errors import ConfigError, CredentialError, ServiceError
 from steps.core.store import FileStore
 from steps.synthesize import asking
-from steps.synthesize.asking import Asked, Pace, ask_all, read_answer, request_of
+from steps.synthesize.asking import EARLIEST_ALARM, Asked, Pace, ask_all, read_answer, request_of
 from steps.synthesize.config import Config
 from steps.synthesize.endpoint import LONGEST_RETRY_AFTER, Limits, Settings, retry_after
 from tests.steps.synthesize.endpoint import KEY, Reply, Script, Server, completion, error, serving
@@ -125,6 +125,25 @@ def test_a_request_that_always_fails_holds_up_no_other(tmp_path: Path, waits: li
         assert asked.requests == 12 and "8 attempts: answers 500" in answer(tmp_path, 1)["failure"]
         before = len(server.asked)
         assert ask(server, tmp_path, count=12).fresh == 0 and len(server.asked) == before
+
+
+def test_a_server_that_refuses_all_is_not_believed_when_it_has_changed(
+    tmp_path: Path, waits: list[float]
+) -> None:
+    """`transformers serve MODEL` answers 400 to another model's name; the operator starts it with the right one."""
+    pinned = error(400, "Server is pinned to 'other'; requested 'small'.")
+    for count in (3, EARLIEST_ALARM + 5):
+        with (
+            serving(lambda request, _: pinned) as server,
+            pytest.raises(ConfigError, match="pinned to 'other'"),
+        ):
+            ask(server, tmp_path, count=count)
+        assert len(server.asked) <= EARLIEST_ALARM + 1 and not list(tmp_path.rglob("*.json"))
+    with serving(first(pinned)) as server:
+        assert ask(server, tmp_path, count=3).requests == len(server.asked) == 3
+    assert "pinned" in answer(tmp_path, 0)["failure"], "of this request alone, as others are answered"
+    with serving(lambda request, _: pinned) as server:
+        assert ask(server, tmp_path, count=3).fresh == 0 and server.asked == []
 
 
 @pytest.mark.parametrize(
