@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,12 @@ def _may(table: pa.Table, shard: CorpusShard, config: Config, discipline: str) -
     return pc.fill_null(may, False).to_numpy(zero_copy_only=False)
 
 
-def quotas(config: Config) -> dict[str, int]:
-    """Requests by discipline: the shares of ``config.requests``, the largest remainders rounded up."""
-    exact = {name: share * config.requests for name, share in config.weights().items()}
+def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """``total`` divided as the weights say, the largest remainders rounded up."""
+    whole_weight = sum(weights.values()) or 1
+    exact = {name: weight * total / whole_weight for name, weight in weights.items()}
     whole = {name: int(amount) for name, amount in exact.items()}
-    left = config.requests - sum(whole.values())
+    left = total - sum(whole.values())
     for name in sorted(exact, key=lambda name: (whole[name] - exact[name], name))[:left]:
         whole[name] += 1
     return whole
@@ -74,8 +76,8 @@ def assign(tables: Sequence[pa.Table], config: Config) -> tuple[pa.Table, dict[s
     """(``part``, ``row``, ``discipline``, ``rank``) of every request, by rank, and how many each discipline lacks.
 
     ``part`` is the number of the table that a row came from. A document is taken once; the discipline with the fewest
-    documents to choose from chooses first. The rank follows the key over all disciplines, so that every beginning of
-    the list is a sample of the whole.
+    documents to choose from chooses first, and those that choose from the same ones share what there is. The rank
+    follows the key over all disciplines, so that every beginning of the list is a sample of the whole.
     """
     sizes = [table.num_rows for table in tables]
     whole = pa.concat_tables(tables).combine_chunks()
@@ -85,14 +87,18 @@ def assign(tables: Sequence[pa.Table], config: Config) -> tuple[pa.Table, dict[s
         name: whole[MAY + name].to_numpy(zero_copy_only=False)[order] if whole.num_rows else np.zeros(0, bool)
         for name in config.weights()
     }
-    wanted, short = quotas(config), {}
+    wanted = apportion(config.requests, config.weights())
+    short: dict[str, int] = {}
     taken = np.full(len(order), -1)
-    names = sorted(may, key=lambda name: (int(may[name].sum()), name))
-    for number, name in enumerate(names):
-        free = np.flatnonzero(may[name] & (taken < 0))[: wanted[name]]
-        taken[free] = number
-        if len(free) < wanted[name]:
-            short[name] = wanted[name] - len(free)
+    masks = {name: mask.tobytes() for name, mask in may.items()}
+    names = sorted(may, key=lambda name: (int(may[name].sum()), masks[name], name))
+    for _, alike in groupby(names, key=masks.__getitem__):
+        group = {name: wanted[name] for name in alike}
+        free = np.flatnonzero(may[next(iter(group))] & (taken < 0))
+        for name, count in apportion(min(len(free), sum(group.values())), group).items():
+            taken[free[:count]], free = names.index(name), free[count:]
+            if count < group[name]:
+                short[name] = group[name] - count
     chosen = np.flatnonzero(taken >= 0)
     rows = order[chosen]
     table = pa.table(

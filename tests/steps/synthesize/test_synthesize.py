@@ -372,6 +372,16 @@ def test_disciplines_get_their_shares_and_their_passages(
     assert len(chinese) == sum(row["language"] == "zh" for row in found) > 0
 
 
+def test_too_few_passages_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """12 passages for 40 requests: no discipline takes all of them because its name comes first."""
+    with serving(pair) as server:
+        shares = {"biology": 1, "chemistry": 1, "physics": 2}
+        made = synthesize(tmp_path, server, monkeypatch, requests=40, shares=shares)
+    tasks = [row["task"] for row in rows(made.artifact)]
+    assert {name: tasks.count(name) for name in shares} == {"biology": 3, "chemistry": 3, "physics": 6}
+    assert made.facts["passages_missing"] == {"biology": 7, "chemistry": 7, "physics": 14}
+
+
 @pytest.mark.parametrize(
     ("settings", "wrong"),
     [
