@@ -28,6 +28,7 @@ from benchmarks.quality.quality_score import ROOT
 from benchmarks.quality.three_stages import pieces
 from steps.choose_mixture.step import chosen_key
 from steps.core.digest import json_digest
+from steps.core.errors import DataError
 from steps.core.step import Outcome, run_step
 from steps.plan.command import plan_run
 from steps.report.blocks import Contour
@@ -49,11 +50,12 @@ STYLE = (
     "fill:#1f5fa8}.axis{font-size:10px;fill:#555}.name{font-size:13px;font-weight:bold}"
 )
 REASON = "public data set, taken as published for a study of mixtures"
-RATIOS = [0.1, 0.25, 0.4, 0.6, 0.8]
-RATES = [1.5e-3, 3.0e-3, 6.0e-3]
-BASE_TOKENS, CELL_TOKENS = 262_144, 65_536  # at --share 1
+RATIOS = [0.125, 0.25, 0.4, 0.6, 0.8]
+RATES = [1.0e-3, 2.0e-3, 4.0e-3]
+BASE_TOKENS, CELL_TOKENS = 786_432, 262_144  # at --share 1
+HELD_OUT = 48  # documents of each language
 PIECE = 800  # characters of an article that are one document: more documents for the held-out sets
-PIECES = 1_500  # documents of each set at most
+PIECES = 4_000  # documents of each set at most
 TRAIN = {
     "precision": "float32",
     "micro_batch": 8,
@@ -127,14 +129,17 @@ def main() -> None:
         law: study.run("fit_scaling_law", {"law": law}, {"measurements": found.ref})
         for law in ("ratio", "ratio_rate")
     }
-    inputs = {"search": found.ref, "fit": fits["ratio_rate"].ref}
-    chosen = study.run("choose_mixture", run["recipe"]["steps"]["choose_mixture"], inputs, run=run)
     print(losses_table(found.facts), "\n")
     print(errors_table({law: fit.facts["fits"] for law, fit in fits.items()}), "\n")
-    cell = chosen.facts["cell"]
-    print(f"chosen: {cell['label']}; recipe: {study.root}/{chosen_key(run)}")
     if arguments.plot:
         arguments.plot.write_text(draw(found.facts))
+    inputs = {"search": found.ref, "fit": fits["ratio_rate"].ref}
+    try:
+        chosen = study.run("choose_mixture", run["recipe"]["steps"]["choose_mixture"], inputs, run=run)
+    except DataError as refusal:
+        print(f"no mixture is chosen: {refusal}")
+        return
+    print(f"chosen: {chosen.facts['cell']['label']}; recipe: {study.root}/{chosen_key(run)}")
 
 
 def write_texts(folder: Path) -> None:
@@ -155,7 +160,7 @@ def write_texts(folder: Path) -> None:
 def make_base(study: Study) -> dict[str, str]:
     """Train and export a small LLaMA that knows English only; what `initialize.base` needs to find it."""
     steps = {
-        "mix": {"supervised": {"base_en": text(study.tokens(BASE_TOKENS))}, "heldout_documents": 16},
+        "mix": {"supervised": {"base_en": text(study.tokens(BASE_TOKENS))}, "heldout_documents": HELD_OUT},
         "initialize": {"from_scratch": MODEL, "characters": 0},
         **{f"pack_{stage}": {"sequence_length": LENGTH} for stage in (1, 2, 3)},
         "train_1": {**TRAIN, "learning_rate": 3.0e-3, "final_learning_rate": 3.0e-4, "evaluate_every": 64},
@@ -187,7 +192,7 @@ def search_run(study: Study, base: dict[str, str]) -> dict[str, Any]:
         "mix": {
             "web": {},
             "supervised": {"wiki_zh": text(tokens // 2), "wiki_en": text(tokens - tokens // 2)},
-            "heldout_documents": 16,
+            "heldout_documents": HELD_OUT,
         },
         "initialize": {"base": base, "characters": CHARACTERS},
         **{f"pack_{stage}": {"sequence_length": LENGTH} for stage in (1, 2, 3)},
