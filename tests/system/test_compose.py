@@ -142,8 +142,8 @@ def test_a_dump_in_the_inbox_becomes_a_gated_corpus_and_a_trained_model(
     stack: Stack, runs: dict[str, Any]
 ) -> None:
     results = runs["results"]
-    for dag, stages in PIPELINES.items():
-        assert all(results[dag][stage.section]["digest"] for stage in stages), dag
+    for dag, found in results.items():
+        assert all(found[stage.section]["digest"] for stage in PIPELINES[dag]), dag
     client = s3_client(stack.s3_environment())
     _, _, key = (
         results["continual_pretraining"]["export"]["ref"].partition("@")[0].partition("s3://tokenmill/")
@@ -155,9 +155,9 @@ def test_a_dump_in_the_inbox_becomes_a_gated_corpus_and_a_trained_model(
 
 def test_each_stage_ran_in_its_pinned_image_and_left_no_container(stack: Stack, runs: dict[str, Any]) -> None:
     client, lock = s3_client(stack.s3_environment()), read_lock()
-    for dag, stages in PIPELINES.items():
-        for stage in stages:
-            ref = runs["results"][dag][stage.section]["ref"].partition("@")[0].removeprefix("s3://tokenmill/")
+    for dag, results in runs["results"].items():
+        for stage in PIPELINES[dag]:
+            ref = results[stage.section]["ref"].partition("@")[0].removeprefix("s3://tokenmill/")
             manifest = json.loads(
                 client.get_object(Bucket="tokenmill", Key=f"{ref}/manifest.json")["Body"].read()
             )
