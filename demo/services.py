@@ -196,7 +196,7 @@ class Services:
                 start_new_session=True,  # Ctrl-C on the terminal is answered by us, in order
             )
             write_private(pids / f"{service.name}.json", json.dumps(asdict(trace.of(process))))
-        self.started.append(service.name)
+            self.started.append(service.name)
 
     def _await(self, name: str, healthy: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
