@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,7 @@ from steps.core.store import open_store
 from tests.system.mill import DUMP, RECIPES, Mill, Turned, end
 
 KILLS = 2
+ATTEMPTS = 6  # to strike first, each after half the delay: the step may have been slower when it was timed
 SEED = 20261120
 
 
@@ -29,6 +31,10 @@ def folder_of(root: str, artifact: Artifact) -> Path:
 
 def parts_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("parts/*.json"))
+
+
+def has_parts(folder: Path, count: int) -> bool:
+    return folder.exists() and len(parts_in(folder)) >= count
 
 
 def moments(draw: Random, whole: Artifact) -> list[tuple[int, float]]:
@@ -51,6 +57,19 @@ def killed(mill: Mill, command: list[str], ready: Callable[[], bool], delay: flo
     end(process)
     assert struck or process.returncode == 0, mill.done(process.returncode).output
     return struck
+
+
+def first_kill(
+    done: Turned, home: Path, command: list[str], whole: Artifact, workers: int, count: int, delay: float
+) -> Mill:
+    """A mill in which the step was killed ``delay`` seconds after ``count`` parts; if it was done before, sooner."""
+    for attempt in range(ATTEMPTS):
+        mill = Mill(home / str(attempt), done.mill.inbox, environment={"TOKENMILL_WORKERS": str(workers)})
+        shutil.copytree(done.mill.folder / "runs", mill.folder / "runs")
+        folder = folder_of(mill.root, whole)
+        if killed(mill, command, partial(has_parts, folder, count), delay / 2**attempt):
+            return mill
+    raise AssertionError("no kill struck: the step was always done before")
 
 
 def files_of(parts: list[Path]) -> dict[Path, int]:
@@ -82,23 +101,17 @@ def test_a_killed_and_repeated_step_makes_the_artifact_of_an_undisturbed_one(
 ) -> None:
     done: Turned = request.getfixturevalue("factory" if dag == "data_factory" else "trained")
     whole = done.artifact(dag, section)
-    mill = Mill(tmp_path, done.mill.inbox, environment={"TOKENMILL_WORKERS": str(workers)})
-    shutil.copytree(done.mill.folder / "runs", mill.folder / "runs")
-    command, folder = (
-        done.step_command(dag, section, **done.inputs(dag, section)),
-        folder_of(mill.root, whole),
-    )
-    strikes, finished = 0, {}
-    for count, delay in moments(Random(f"{SEED}/{section}"), whole):
-        ready = lambda count=count: len(parts_in(folder)) >= count and (count or folder.exists())  # noqa: E731
-        struck = killed(mill, command, ready, delay)
-        strikes += struck
-        for file, written in finished.items():
-            assert file.stat().st_mtime_ns == written, f"{file.name}: a finished part was done again"
-        if not struck or (folder / "manifest.json").exists():
+    command = done.step_command(dag, section, **done.inputs(dag, section))
+    first, *later = moments(Random(f"{SEED}/{section}"), whole)
+    mill = first_kill(done, tmp_path, command, whole, workers, *first)
+    folder = folder_of(mill.root, whole)
+    for count, delay in later:
+        if (folder / "manifest.json").exists():
             break
         finished = files_of(parts_in(folder))
-    assert strikes, "no kill struck: the step was always done before"
+        killed(mill, command, partial(has_parts, folder, count), delay)
+        for file, written in finished.items():
+            assert file.stat().st_mtime_ns == written, f"{file.name}: a finished part was done again"
 
     # and once more in the moment of the commit; then in peace
     killed(mill, command, (folder / "manifest.json").exists, 0.0)
