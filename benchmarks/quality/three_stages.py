@@ -227,12 +227,11 @@ def losses(train: Artifact) -> dict[str, list[tuple[int, float]]]:
     """(tokens trained on in this stage, held-out loss) by held-out set, from before the first step to the last."""
     (entry,) = train.files("record")
     record = json.loads(train.read_bytes(entry))
-    seen = {0: 0}
-    for line in record["train"]:
-        seen[line["step"]] = seen[line["step"] - 1] + line["tokens"]
     found: dict[str, list[tuple[int, float]]] = {}
     for line in record["heldout"]:
-        found.setdefault(line["set"], []).append((seen[line["step"]], line["loss"]))
+        # a step that was skipped as a spike has no line
+        seen = sum(step["tokens"] for step in record["train"] if step["step"] <= line["step"])
+        found.setdefault(line["set"], []).append((seen, line["loss"]))
     return found
 
 
