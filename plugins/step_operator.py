@@ -35,6 +35,7 @@ from plugins.step_command import (
 from steps.core.pipeline import Stage
 
 RESULT_PATH = "/tmp/step-result.json"
+TRAIN = "train"
 _LOGGED_UNTIL = "logged_until"
 _LABELS = ("dag", "run", "task", "map_index")
 
@@ -159,7 +160,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             self.cli.remove_container(external_id, force=True)
         memory = None
         if state.get("OOMKilled"):
-            memory = f"its container's limit is {_setting('MEMORY', '4g')} (TOKENMILL_STEP_MEMORY)"
+            step = self._stage.step
+            memory = f"its container's limit is {_memory(step)} (TOKENMILL_STEP_MEMORY_{step.upper()})"
         last_line = self._last_lines[0] if self._last_lines else ""
         raise failure(self._stage.section, state["ExitCode"], last_line, memory)
 
@@ -252,7 +254,7 @@ def host_limits(step: str) -> dict[str, Any]:
 
     Arguments for docker's `create_host_config`. Memory without swap, no capabilities, no new privileges.
     """
-    memory = _setting("MEMORY", "4g", step)
+    memory = _memory(step)
     limits: dict[str, Any] = {
         "mem_limit": memory,
         "memswap_limit": memory,
@@ -283,8 +285,12 @@ def step_task(dag: str, stage: Stage, runner: str | None = None, **options: Any)
 
 
 def cell_tasks(dag: str, stage: Stage, cells: Any, **options: Any) -> Any:
-    """One mapped task per item of ``cells`` ({"cell": number, "label": text}), named by its label."""
+    """One mapped task per item of ``cells`` ({"cell": number, "label": text}), named by its label.
+
+    It trains, among other things: its container has the limits and GPUs of the step train.
+    """
     operator, arguments = _operator(dag, stage, None)
+    arguments["spec"]["step"] = TRAIN
     template = "{{ task.cell['label'] }}"
     return operator.partial(**arguments, map_index_template=template, **options).expand(cell=cells)
 
@@ -309,8 +315,12 @@ def _no_image(locked: LockedImage, what: str) -> AirflowFailException:
     )
 
 
-def _setting(name: str, default: str, step: str = "") -> str:
-    own = os.environ.get(f"TOKENMILL_STEP_{name}_{step.upper()}") if step else None
+def _memory(step: str) -> str:
+    return _setting("MEMORY", "4g", step)
+
+
+def _setting(name: str, default: str, step: str) -> str:
+    own = os.environ.get(f"TOKENMILL_STEP_{name}_{step.upper()}")
     return own or os.environ.get(f"TOKENMILL_STEP_{name}") or default
 
 

@@ -7,6 +7,7 @@ Steps need a few calls; the `mlflow` package would cost each step seconds of imp
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import time
@@ -260,12 +261,19 @@ class MlflowRest:
             raise Refused(
                 f"MLflow refused {path.split('?')[0]}: {error.code} {text[:300]}", _code(text)
             ) from None
-        except (OSError, ValueError) as error:  # refused, reset, timed out, broken answer
+        except (
+            OSError,
+            ValueError,
+            http.client.HTTPException,
+        ) as error:  # refused, reset, timed out, cut short
             raise Away(f"MLflow at {self.uri} does not answer ({type(error).__name__})") from None
         try:
-            return json.loads(body) if body.strip() else {}
+            found = json.loads(body) if body.strip() else {}
         except ValueError:
-            raise Away(f"MLflow at {self.uri} answered with something other than JSON") from None
+            found = None
+        if not isinstance(found, dict):
+            raise Away(f"MLflow at {self.uri} answered with something other than a JSON object")
+        return found
 
 
 def _authorization() -> str | None:

@@ -12,8 +12,7 @@ from steps.core.config import StepConfig, Supply
 from steps.mix.budget import Budget, shares_of_one
 
 TOPIC = re.compile(r"[A-Za-z0-9_-]+")
-# Ziya2 Table 2, bytes per token with the extended tokenizer: 2.5 (code) to 3.6 (Pile).
-BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN = 3.2, 3.6
+MOST_BYTES_PER_TOKEN = 3.6  # Ziya2 Table 2 with the extended tokenizer: 2.5 (code) to 3.6 (Pile)
 
 
 class Amount(BaseModel):
@@ -40,7 +39,7 @@ class Amount(BaseModel):
         return any(unit is not None for unit in (self.epochs, self.documents, self.bytes, self.tokens))
 
     def missing(self, supply: Supply | None) -> str:
-        """What the data set cannot supply, as a sentence; empty where it can. Tokens are estimated."""
+        """What the data set cannot supply, as a sentence; empty where it can. Tokens are estimated, at the fewest."""
         if supply is None:
             return "the inputs have no documents of this source"
         if self.documents is not None and self.documents > supply.documents:
@@ -48,8 +47,8 @@ class Amount(BaseModel):
         if self.bytes is not None and self.bytes > supply.bytes:
             return f"asks for {self.bytes:,} bytes, there are {supply.bytes:,}"
         if self.tokens is not None and self.tokens * MOST_BYTES_PER_TOKEN > supply.bytes:
-            there = round(supply.bytes / BYTES_PER_TOKEN)
-            return f"asks for {self.tokens:,} tokens, {supply.bytes:,} bytes have about {there:,}"
+            there = int(supply.bytes / MOST_BYTES_PER_TOKEN)
+            return f"asks for {self.tokens:,} tokens, {supply.bytes:,} bytes may have no more than {there:,}"
         return ""
 
 
@@ -222,6 +221,10 @@ class Config(StepConfig):
                 if isinstance(own, SupervisedSet) and own.stage != stage:
                     raise ValueError(f"budgets.{stage}: supervised.{name} belongs to stage {own.stage}")
         for name, found in self.web.items():
+            if found.topics and name == "*":
+                raise ValueError(
+                    "web.*: topics are shares of one source's amount; give them to sources by name"
+                )
             if found.topics and not found.given and name not in self.budgeted:
                 raise ValueError(f"web.{name}: topics share documents, bytes, tokens or a budget; give one")
         return self

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from steps.core.artifact import Files
 from steps.core.corpus import ROW
+from steps.core.errors import ConfigError
 from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter, cached_store
 from steps.core.source import SourceListing, fetch_object
-from steps.mix.benchmarks import data_set, read_items
+from steps.mix.benchmarks import DATA, data_set, is_data, read_items
 from steps.mix.config import Config
 from steps.text.overlap import Index, build_index, find_items
 
@@ -36,12 +37,15 @@ class Items(NamedTuple):
 def collect_items(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Write the items of the recipe's benchmarks as a temporary table; returns how many each has and can be looked for.
 
-    An item that a data set has twice counts once. Raises ConfigError for a data set whose items cannot be told.
+    An item that a data set has twice counts once. Raises ConfigError for a data set whose items cannot be told, and
+    where there is no item at all.
     """
     settings = part.config.decontamination
     found: dict[str, list[Any]] = {name: [] for name in ITEMS.names}
     known: set[tuple[str, str]] = set()
-    for item in SourceListing.of(part.inputs[BENCHMARKS]).objects:
+    objects = SourceListing.of(part.inputs[BENCHMARKS]).objects
+    sets = {data_set(item.key, item.source) for item in objects if is_data(item.key)}
+    for item in objects:
         path = fetch_object(item, part.locations, part.scratch)
         name = data_set(item.key, item.source)
         for record, text in enumerate(read_items(path, item.key, settings.fields)):
@@ -50,6 +54,11 @@ def collect_items(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
                 for column, value in zip(found, (name, item.sha256, record, text), strict=True):
                     found[column].append(value)
         path.unlink()
+    if not known:
+        raise ConfigError(
+            f"sources of kind benchmark: none of {len(objects)} objects, such as {objects[0].key}, holds test items; "
+            f"give them {', '.join(DATA)} files of another split than train"
+        )
     table = pa.table(found, schema=ITEMS)
     part.put_table("items.parquet", table, "items", temporary=True)
     long_enough = build_index(table["item"], settings.tokens, settings.common).reachable > 0
@@ -59,7 +68,7 @@ def collect_items(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
             "items": int((names == name).sum()),
             "too_short": int(((names == name) & ~long_enough).sum()),
         }
-        for name in sorted(set(found["benchmark"]))
+        for name in sorted(sets)
     }
 
 

@@ -45,7 +45,8 @@ def _rows(table: pa.Table, config: Config) -> Rows:
     missing = [name.partition("/")[2] for name in config.set_names() if name not in names]
     if missing:
         raise ConfigError(
-            f"mix: the inputs have no documents of {', '.join(sorted(missing))}; correct web or supervised"
+            f"mix: the inputs have no documents of {', '.join(sorted(missing))}; correct web, supervised or "
+            "budgets"
         )
     return Rows(
         key=table["key"].to_numpy(),

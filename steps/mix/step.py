@@ -64,6 +64,8 @@ def collect(ctx: StepContext) -> dict[str, Any]:
     found = ctx.part(BENCHMARKS, collect_items)
     ctx.set("benchmarks", found.result)
     for name, counted in found.result.items():
+        if not counted["items"]:
+            ctx.log.warning("mix: no test items were read of %s: nothing is compared with it", name)
         if counted["too_short"]:
             ctx.log.warning(
                 "mix: %d of %d items of %s have fewer than %d tokens of their own and cannot be looked for",
@@ -213,7 +215,7 @@ def _data_set(source: str, task: str, supervised: bool, config: Config) -> str |
 
 STEP = Step(
     name="mix",
-    version=4,
+    version=5,
     config=Config,
     run=run,
     inputs=(

@@ -113,8 +113,8 @@ def fetch_newest(ctx: StepContext, target: Path) -> tuple[Path, dict[str, Any] |
         steps = complete(ctx, folder, world)
         if not steps:
             raise ConfigError(
-                f"train.earlier_layouts: no checkpoint of this stage in the layout {json.dumps(layout)} is in "
-                f"{ctx.store.uri}/{folder}; all other settings and inputs must be those of that run"
+                f"train_{config.stage}.earlier_layouts: no checkpoint of this stage in the layout {json.dumps(layout)} "
+                f"is in {ctx.store.uri}/{folder}; all other settings and inputs must be those of that run"
             )
     if not steps:
         return None

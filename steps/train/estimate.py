@@ -7,6 +7,7 @@ and shares FP32 weights and two moments among replicas). Ten layers of 13B width
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ class Estimate:
     def sentence(self) -> str:
         parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in self.bytes.items())
         hours = self.ranks * self.seconds / 3600
-        price = os.environ.get(PRICE)
-        cost = f", {hours * float(price):,.2f} at {price} each" if price else ""
+        price = _number(PRICE, "a price")
+        cost = f", {hours * price:,.2f} at {price:g} each" if price else ""
         time = f", about {self.seconds:,.0f} s or {hours:,.2f} rank-hours{cost}" if self.seconds else ""
         return f"expected {self.memory / GIB:.2f} GiB per rank ({parts}){time}"
 
@@ -117,19 +118,30 @@ def memory_is_known() -> bool:
 
 def device_memory(ranks: int) -> float | None:
     """Bytes that a rank may use: what TOKENMILL_DEVICE_MEMORY_GIB says, a GPU's, or a share of this machine's."""
-    if given := os.environ.get(MEMORY):
-        try:
-            return float(given) * GIB
-        except ValueError:
-            raise ConfigError(f"{MEMORY}={given!r} is not a number of GiB") from None
+    if given := _number(MEMORY, "a number of GiB"):
+        return given * GIB
     if has_gpu():
         command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
         try:
             answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
-        except (OSError, subprocess.SubprocessError):
+            return min(float(line) for line in answer.splitlines()) * (1 << 20)
+        except (OSError, ValueError, subprocess.SubprocessError):  # none, or one that does not say
             return None
-        return min(float(line) for line in answer.split()) * (1 << 20)
     return host_memory() / ranks
+
+
+def _number(variable: str, what: str) -> float | None:
+    """A setting's value; None where it is not set. Raises ConfigError for one that is no number above 0."""
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{variable}={given!r} is not {what}")
+    return value
 
 
 def check_memory(needed: Estimate, config: Config) -> None:
@@ -137,7 +149,7 @@ def check_memory(needed: Estimate, config: Config) -> None:
     there = device_memory(config.layout.ranks)
     if there is not None and needed.memory > there:
         raise ConfigError(
-            f"train: a rank needs about {needed.memory / GIB:.1f} GiB and has {there / GIB:.1f} GiB: give layout more "
-            f"tensor, pipeline or data ranks, lower micro_batch ({config.micro_batch}), or set recompute "
-            f"({config.recompute}) to mlp or full"
+            f"train_{config.stage}: a rank needs about {needed.memory / GIB:.1f} GiB and has {there / GIB:.1f} GiB: "
+            f"give layout more tensor, pipeline or data ranks, lower micro_batch ({config.micro_batch}), or set "
+            f"recompute ({config.recompute}) to mlp or full"
         )

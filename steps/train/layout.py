@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from steps.core.architecture import Architecture
 from steps.core.errors import ConfigError
+from steps.train.config import Config
 
 
-def check_layout(model: Architecture, tensor: int, pipeline: int, sequence_length: int) -> None:
-    """Raise ConfigError, naming every number that does not divide, if the model cannot be spread like this."""
+def check_layout(model: Architecture, config: Config, sequence_length: int) -> None:
+    """Raise ConfigError, naming every number that does not divide, if the stage's layout does not suit the model.
+
+    ``sequence_length``: tokens of a window.
+    """
+    tensor, pipeline = config.layout.tensor, config.layout.pipeline
     wrong = [
         f"{name} {value} is not a multiple of layout.tensor {tensor}"
         for name, value in [
@@ -25,4 +30,4 @@ def check_layout(model: Architecture, tensor: int, pipeline: int, sequence_lengt
             f"windows of {sequence_length} tokens exceed the model's {model.max_positions} positions"
         )
     if wrong:
-        raise ConfigError("train cannot run this model in this layout: " + "; ".join(wrong))
+        raise ConfigError(f"train_{config.stage} cannot run this model in its layout: " + "; ".join(wrong))

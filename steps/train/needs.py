@@ -33,7 +33,7 @@ def forecast(config: Config, recipe: Mapping[str, Any]) -> Outlook:
         base = recipe["initialize"].base.name
         return Outlook(None, f"follows the size of {base}, which is read when the stage starts")
     length = recipe[f"pack_{config.stage}"].sequence_length
-    check_layout(model, config.layout.tensor, config.layout.pipeline, length)
+    check_layout(model, config, length)
     needed = estimate(model, config, length, planned_windows(config, recipe["mix"], length))
     if memory_is_known():
         check_memory(needed, config)
@@ -47,14 +47,15 @@ def planned_windows(config: Config, mix: Any, length: int) -> int:
     """
     if config.steps:
         return config.steps * config.batch_windows
-    asked = list(mix.web.values()) if config.stage == 1 else list(mix.supervised.values())
+    if config.stage == 1 and "*" in mix.web:
+        return 0  # of how many sources is not known
     tokens = 0.0
-    for amount in asked:
-        if getattr(amount, "stage", 1) != config.stage:
+    for amount in (mix.amounts(name).get(config.stage) for name in mix.set_names()):
+        if amount is None:
             continue
         if amount.tokens is None and amount.bytes is None:
             return 0
-        tokens += amount.tokens or amount.bytes / BYTES_PER_TOKEN
+        tokens += amount.bytes / BYTES_PER_TOKEN if amount.tokens is None else amount.tokens
     replay = {1: 0.0, 2: mix.stage_2_replay, 3: mix.stage_3_replay_1 + mix.stage_3_replay_2}[config.stage]
     return math.ceil(tokens * (1 + replay) / length)
 

@@ -90,7 +90,7 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     described = json.loads(model.read_bytes(model.file("config.json")))
     architecture = read_architecture(described)
     length = tokens.facts["sequence_length"]
-    check_layout(architecture, config.layout.tensor, config.layout.pipeline, length)
+    check_layout(architecture, config, length)
     needed = estimate(architecture, config, length, tokens.facts["windows"])
     ctx.log.info("train: %s", needed.sentence())
     check_memory(needed, config)
@@ -105,7 +105,7 @@ def write_spec(ctx: StepContext, out: Path) -> tuple[Path, int]:
     steps = config.steps or supply
     if steps > supply:
         raise ConfigError(
-            f"train.steps {steps} needs {steps * config.batch_windows} windows, stage {config.stage} has "
+            f"train_{config.stage}.steps {steps} needs {steps * config.batch_windows} windows, the stage has "
             f"{tokens.facts['windows']}: nothing is repeated silently; give mix more epochs or lower steps"
         )
     spec = {
@@ -134,7 +134,8 @@ def _check_sets(config: Config, heldout: list[str]) -> None:
     named = {bound.set for limit in config.stop_above for bound in limit.bounds}
     if unknown := sorted(named - set(heldout)):
         raise ConfigError(
-            f"train.stop_above: nothing is held out as {', '.join(unknown)}; the sets are {', '.join(sorted(heldout))}"
+            f"train_{config.stage}.stop_above: nothing is held out as {', '.join(unknown)}; "
+            f"the sets are {', '.join(sorted(heldout))}"
         )
 
 

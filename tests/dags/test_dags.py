@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from plugins.params import params_from, pipeline_params
+from plugins.step_operator import host_limits
 from steps.core.config import config_class
 from steps.core.pipeline import PIPELINES
 
@@ -101,6 +102,18 @@ def test_every_stage_of_a_pipeline_is_a_task(name: str, monkeypatch: pytest.Monk
         wanted = {origin for origin in stage.inputs.values() if not origin.startswith("run:")}
         assert wanted <= task.upstream_task_ids, f"{stage.section} must wait for {wanted}"
         assert task.retries == 5
+
+
+def test_cells_of_a_search_have_the_limits_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = load("mixture_search", monkeypatch, "docker")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "1g")
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY_TRAIN", "64g")
+    monkeypatch.setenv("TOKENMILL_STEP_GPUS_TRAIN", "0,1")
+    for name in ("pilots", "cells"):
+        given = dag.task_dict[name].partial_kwargs
+        limits = host_limits(given["spec"]["step"])
+        assert limits["mem_limit"] == "64g" and limits["device_requests"][0].device_ids == ["0", "1"]
+        assert (given["spec"]["section"], given["image"]) == (name, "trainer")
 
 
 def test_parsing_imports_nothing_heavy() -> None:

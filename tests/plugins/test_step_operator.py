@@ -173,8 +173,11 @@ def test_an_input_error_is_not_retried_and_says_why(program: Any) -> None:
 
 
 def test_a_kill_for_memory_names_the_limit(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "64m")
-    with pytest.raises(AirflowException, match=r"lack of memory: its container's limit is 64m") as failed:
+    name = f"TOKENMILL_STEP_MEMORY_{SPEC['step'].upper()}"
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "2g")
+    monkeypatch.setenv(name, "64m")
+    said = rf"lack of memory: its container's limit is 64m \({name}\)"
+    with pytest.raises(AirflowException, match=said) as failed:
         program("x = bytearray(300 << 20); print(len(x))").execute(context())
     assert not isinstance(failed.value, AirflowFailException)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from steps.core import lineage
 from steps.core.errors import DataError
 from steps.core.live import show, shown
-from steps.core.mlflow_rest import MlflowRest
+from steps.core.mlflow_rest import Away, MlflowRest
 from steps.core.model_registry import RegisteredModel
 from steps.core.store import FileStore
 from tests.conftest import free_ports
@@ -268,14 +269,37 @@ def test_mlflow_being_away_loses_nothing_and_holds_a_step_only_briefly(
 def test_a_server_that_hangs_ends_at_the_deadline(
     store: FileStore, dag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
         lineage.record(store, entry(dag), wait=1.5)
         assert 1 < time.monotonic() - began < 20
     assert [info.key for info in store.list(lineage.PENDING)] == [f"{lineage.PENDING}{entry(dag).key}.json"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",  # cut short
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
+    ],
+)
+def test_a_broken_answer_is_a_server_that_is_away(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(Away, match=address):
+            MlflowRest(address, time.monotonic() + 0.4).experiment("x")  # a second try would wait longer
+        thread.join()
 
 
 def test_two_senders_at_once_make_one_run_per_task(tracking: str, store: FileStore, dag: str) -> None:

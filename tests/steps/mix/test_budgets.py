@@ -62,6 +62,7 @@ def test_the_papers_token_table_comes_out_of_its_recipe() -> None:
         ({"web": {"a": {"tokens": 5, "topics": {"law": 0.5}}}}, "add up to 0.5"),
         ({"web": {"a": {"topics": {"law": 1.0}}}}, "topics share documents, bytes, tokens or a budget"),
         ({"web": {"a": {"tokens": 5, "topics": {"../law": 1.0}}}}, "letters, digits"),
+        ({"web": {"*": {"tokens": 5, "topics": {"law": 1.0}}}}, "give them to sources by name"),
     ],
 )
 def test_shares_that_make_no_sense_are_refused(config: dict[str, Any], said: str) -> None:

@@ -19,9 +19,12 @@ from steps.core.pipeline import PIPELINES, stage
 from steps.core.recipe import find_recipe
 from steps.core.step import load_step
 from steps.deduplicate.config import Config as Deduplicate
+from steps.mix.config import Config as Mix
 from steps.plan.command import checked_recipe
 from steps.plan.forecast import MARGIN, Forecast, load_rates, need_of, stage_forecast, unfit
 from steps.plan.limits import Limits, parse_size
+from steps.train.config import Config as Train
+from steps.train.needs import planned_windows
 from tests.steps.deduplicate.test_deduplicate import related_texts
 from tests.steps.documents import make_corpus
 from tests.steps.plan.test_plan import recipe
@@ -238,6 +241,22 @@ def test_stages_whose_cost_follows_the_model_are_predicted_from_its_size() -> No
     for name in ("initialize", "train_1", "train_2", "train_3", "export"):
         small, large = found[name].need, larger[name].need
         assert all(more > less > 0 for more, less in zip(large, small, strict=True)), name
+
+
+def test_the_windows_of_a_stage_follow_amounts_and_budgets_and_are_not_guessed() -> None:
+    found = Mix.model_validate(
+        {
+            "web": {"zh": {"topics": {"law": 0.25, "rest": 0.75}}, "en": {}},
+            "supervised": {"sets": {"stage": 2, "ungated": "questions of our own", "bytes": 3200}},
+            "budgets": {1: {"tokens": 100_000, "shares": {"zh": 0.4, "en": 0.6}}},
+            "stage_2_replay": 0.5,
+        }
+    )
+    windows = [planned_windows(Train(stage=stage, batch_windows=8), found, 100) for stage in (1, 2, 3)]
+    assert windows == [1000, 15, 0]  # 3,200 bytes are 1,000 tokens, and 500 of replay
+    assert planned_windows(Train(steps=3, batch_windows=8), found, 100) == 24
+    every = Mix.model_validate({"web": {"*": {"tokens": 1000}}})  # of each source, however many there are
+    assert planned_windows(Train(batch_windows=8), every, 100) == 0
 
 
 def test_a_base_model_is_read_where_its_place_is_known(

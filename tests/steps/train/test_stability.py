@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from steps.core.architecture import Architecture
 from steps.core.errors import ConfigError
 from steps.train.config import Config, Stability, StopAbove
-from steps.train.estimate import GIB, MEMORY, check_memory, estimate
+from steps.train.estimate import GIB, MEMORY, PRICE, Estimate, check_memory, estimate
 from steps.train.stability import NOT_FINITE, SPIKE, action, hopeless, judge
 
 CALM = Stability(window=8, deviations=6.0)
@@ -119,6 +119,18 @@ def test_too_little_memory_is_refused_with_what_would_help(monkeypatch: pytest.M
     ) as refused:
         check_memory(estimate(wide(40), config, 4096, 100), config)
     assert refused.value.exit_code == 78
-    monkeypatch.setenv(MEMORY, "plenty")
-    with pytest.raises(ConfigError, match="not a number of GiB"):
-        check_memory(estimate(wide(40), config, 4096, 100), config)
+    for wrong in ("plenty", "-1", "inf"):
+        monkeypatch.setenv(MEMORY, wrong)
+        with pytest.raises(ConfigError, match=f"{MEMORY}='{wrong}' is not a number of GiB"):
+            check_memory(estimate(wide(40), config, 4096, 100), config)
+
+
+def test_the_price_of_a_stage_is_that_of_its_rank_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Estimate({"weights": GIB}, seconds=1800.0, ranks=4)
+    monkeypatch.delenv(PRICE, raising=False)
+    assert found.sentence().endswith("about 1,800 s or 2.00 rank-hours")
+    monkeypatch.setenv(PRICE, "2.5")
+    assert found.sentence().endswith("2.00 rank-hours, 5.00 at 2.5 each")
+    monkeypatch.setenv(PRICE, "2,50")
+    with pytest.raises(ConfigError, match=f"{PRICE}='2,50' is not a price"):
+        found.sentence()

@@ -9,6 +9,7 @@ import torch
 
 from steps.core.architecture import Architecture, read_architecture
 from steps.core.errors import ConfigError
+from steps.train.config import Config
 from steps.train.layout import check_layout
 from steps.train.windows import EMPTY, TokenFile, Windows, batch_windows, micro_batches
 from tests.steps.train.synthetic import LENGTH, SHAPE, hugging_face_config, random_windows, write_windows
@@ -71,10 +72,11 @@ def test_tensors_between_stages_have_fixed_shapes(tmp_path: Path) -> None:
 
 def test_a_layout_that_does_not_divide_the_model_is_refused_with_every_reason() -> None:
     with pytest.raises(ConfigError) as refused:
-        check_layout(Architecture(**SHAPE), 3, 4, 128)
+        check_layout(Architecture(**SHAPE), Config(stage=2, layout={"tensor": 3, "pipeline": 4}), 128)
+    assert str(refused.value).startswith("train_2 cannot run this model in its layout: ")
     for word in ("heads 4", "key/value heads 2", "layout.pipeline 4", "windows of 128 tokens"):
         assert word in str(refused.value)
-    check_layout(Architecture(**SHAPE), 2, 2, 64)
+    check_layout(Architecture(**SHAPE), Config(layout={"tensor": 2, "pipeline": 2}), 64)
 
 
 def test_a_model_that_the_trainer_cannot_reproduce_is_refused() -> None:
