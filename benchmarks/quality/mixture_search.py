@@ -5,8 +5,8 @@
 The base is a small LLaMA trained here on English Wikipedia and exported. Every cell of the search gives it the same
 Chinese characters and goes on with Chinese and English Wikipedia, with its own share of Chinese (the ratio, ALMR) and
 its own peak learning rate. Every loss is that of documents which no cell has seen. Then the laws are fitted, each
-cell is predicted by the law of all others, and the chosen mixture is written as a recipe. ``--share`` scales all
-amounts of text. A search that was interrupted goes on where it was.
+cell is predicted by the law of all others, and the chosen mixture is written as a recipe, which is planned.
+``--share`` scales all amounts of text. A search that was interrupted goes on where it was.
 
 The data is public text that nobody read for this project, so every set enters as ungated, with that reason.
 """
@@ -51,7 +51,7 @@ STYLE = (
 )
 REASON = "public data set, taken as published for a study of mixtures"
 RATIOS = [0.125, 0.25, 0.4, 0.6, 0.8]
-RATES = [1.0e-3, 2.0e-3, 4.0e-3]
+RATES = [5.0e-4, 1.0e-3, 2.0e-3]
 BASE_TOKENS, CELL_TOKENS = 786_432, 262_144  # at --share 1
 HELD_OUT = 48  # documents of each language
 PIECE = 800  # characters of an article that are one document: more documents for the held-out sets
@@ -121,7 +121,7 @@ def main() -> None:
     made = shared_work(study, run)
     search = Config.model_validate(run["recipe"]["steps"]["search_mixture"])
     trained = {
-        f"cells.{number:03d}": train_cell(run, number, made, study.store).ref
+        f"cells.{number:03d}": train_cell(run, number, made, study.store, {}).ref
         for number in range(len(cells(search)))
     }
     found = study.run("search_mixture", search, trained)
@@ -139,7 +139,11 @@ def main() -> None:
     except DataError as refusal:
         print(f"no mixture is chosen: {refusal}")
         return
-    print(f"chosen: {chosen.facts['cell']['label']}; recipe: {study.root}/{chosen_key(run)}")
+    recipe = study.root / chosen_key(run)
+    planned = plan_run(
+        recipe.read_text(), study.store, f"of-{run['run_id']}", dag="continual_pretraining"
+    ).run
+    print(f"chosen: {chosen.facts['cell']['label']}; {recipe} is planned as {planned['run_id']}")
 
 
 def write_texts(folder: Path) -> None:
@@ -225,11 +229,13 @@ def shared_work(study: Study, run: dict[str, Any]) -> dict[str, str]:
 
 
 def losses_table(facts: dict[str, Any]) -> str:
-    """Held-out losses at the end: a row per ratio, columns by language and learning rate."""
+    """Held-out losses at the end, those at the start before them: a row per ratio, columns by language and rate."""
     sets = {"wiki_zh": "Chinese", "wiki_en": "English"}
     rates = sorted({cell["learning_rate"] for cell in facts["cells"]})
     columns = ["ratio", *(f"{name}, {rate:g}" for name in sets.values() for rate in rates)]
-    rows = []
+    first = facts["cells"][0]
+    start = {name: f"{first['losses'][name] - first['rises'][name]:.3f}" for name in sets}
+    rows = [["start", *(start[name] for name in sets for _ in rates)]]
     for ratio in sorted({cell["ratio"] for cell in facts["cells"]}):
         cells_of = {c["learning_rate"]: c for c in facts["cells"] if c["ratio"] == ratio}
         rows.append(

@@ -10,6 +10,7 @@ from steps.core.config import config_class, parse_config
 from steps.core.errors import ConfigError, DataError
 
 SECTIONS = ("ingest", "mix", "initialize", *(f"{kind}_{n}" for n in (1, 2, 3) for kind in ("pack", "train")))
+INPUTS = ("corpora", "classifiers")  # of a recipe; benchmarks are among its sources
 
 
 def choose(config: Config, search: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def check_fit(config: Config, fits: Mapping[str, Any]) -> dict[str, float]:
             errors[name] = max(inside)
     if not errors:
         raise DataError(
-            "the law was tested on no cell that it had not seen: search more ratios than the law has parameters"
+            "the law was tested on no cell that it had not seen: to leave one out, a law of p parameters needs p + 2 "
+            "cells that ran to the end"
         )
     name = max(errors, key=lambda key: errors[key])
     if errors[name] > config.largest_error:
@@ -81,10 +83,12 @@ def target_steps(
     if config.tokens is not None:
         steps["mix"] = scaled(steps["mix"], config.tokens)
     for name in (f"train_{n}" for n in (1, 2, 3)):
-        steps[name].pop("stop_above", None)  # a rule of the search
         for field in ("learning_rate", "final_learning_rate"):
             steps[name][field] = float(f"{config.rate_factor * steps[name][field]:.6g}")
-    steps["train_1"]["steps"] = None  # every window once: the amounts of mix say how much
+    steps["train_1"] |= {
+        "steps": None,
+        "stop_above": [],
+    }  # every window of the mix once, and no rule of the search
     for name, changes in config.target.items():
         steps[name] = {**steps.get(name, {}), **changes}
     return {name: without_defaults(name, found) for name, found in steps.items()}
@@ -108,13 +112,13 @@ def without_defaults(section: str, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def recipe_of(
-    config: Config,
-    search: Mapping[str, Any],
-    steps: Mapping[str, Any],
-    label: str,
-    evidence: Mapping[str, str],
+    config: Config, run: Mapping[str, Any], steps: Mapping[str, Any], label: str, evidence: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A recipe of continual_pretraining, with where its mixture comes from. ``search``: the recipe of the search."""
+    """A recipe of continual_pretraining, with where its mixture comes from.
+
+    ``run``: run.json of the search, whose corpora and classifiers it takes as they were.
+    """
+    search = run["recipe"]
     return {
         "name": config.name,
         "dag": "continual_pretraining",
@@ -122,6 +126,6 @@ def recipe_of(
         "learning rates of the proxy model: a rule of thumb.",
         "evidence": dict(evidence),
         "sources": search["sources"],
-        "inputs": {"corpora": search["inputs"].get("corpora", {})},
+        "inputs": {name: run["inputs"][name] for name in INPUTS if name in run["inputs"]},
         "steps": {name: found for name, found in steps.items() if found},
     }

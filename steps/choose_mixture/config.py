@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
-from steps.core.config import StepConfig
+from steps.core.config import StepConfig, config_class, parse_config
+from steps.core.errors import ConfigError
+from steps.core.pipeline import stages
 
 
 class Config(StepConfig):
@@ -49,3 +52,19 @@ class Config(StepConfig):
         description="Settings of the large run's stages over those of the search: initialize.base, layouts, export, "
         "and stages 2 and 3.",
     )
+
+    def check(self, sections: Mapping[str, StepConfig]) -> None:
+        """Raise ConfigError unless the target's settings, over those of the search, are such of their stages."""
+        known = {stage.section: stage for stage in stages("continual_pretraining")}
+        problems = []
+        for name, changes in self.target.items():
+            if name not in known:
+                problems.append(f"choose_mixture.target: continual_pretraining has no stage {name!r}")
+                continue
+            given = sections[name].model_dump(mode="json") if name in sections else known[name].defaults
+            try:
+                parse_config(config_class(name), {**given, **changes}, f"choose_mixture.target.{name}")
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("\n".join(problems))

@@ -52,7 +52,7 @@ def cell_sections(train: Artifact) -> dict[str, dict[str, Any]]:
 
 
 def write_recipe(artifact: Artifact, run: Mapping[str, Any]) -> None:
-    """`chosen.yaml` beside run.json, create-only: what it links (places, the MLflow run) is no part of an identity."""
+    """`chosen.yaml` beside run.json, for the run's last choice; what it links is no part of an identity."""
     if not run:
         return
     config = Config.model_validate(artifact.config)
@@ -68,17 +68,15 @@ def write_recipe(artifact: Artifact, run: Mapping[str, Any]) -> None:
     }
     if mlflow := lineage.parent_path(artifact.store, run["dag"], run["run_id"]):
         evidence["mlflow"] = mlflow
-    recipe = run["recipe"]
-    steps = target_steps(config, cell_sections(train), recipe["steps"])
-    made = recipe_of(config, recipe, steps, cell["label"], evidence)
+    steps = target_steps(config, cell_sections(train), run["recipe"]["steps"])
+    made = recipe_of(config, run, steps, cell["label"], evidence)
     text = yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=120)
-    key = chosen_key(run)
-    artifact.store.create(key, text.encode())
+    artifact.store.put(chosen_key(run), text.encode())
 
 
 def chosen_key(run: Mapping[str, Any]) -> str:
     """Where the chosen recipe of a run lies."""
-    return run_key(run["dag"], run["run_id"]).replace("run.json", "chosen.yaml")
+    return run_key(run["dag"], run["run_id"]).removesuffix("run.json") + "chosen.yaml"
 
 
 STEP = Step(

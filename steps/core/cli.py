@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from steps.core import inspection
+from steps.core.arguments import pairs, settings_of
 from steps.core.config import step_of
-from steps.core.errors import ConfigError, StepError, UsageError
+from steps.core.errors import StepError, UsageError
 from steps.core.lean import lean
 from steps.core.pipeline import CELLS, resolve_inputs, stages
 from steps.core.runs import read_run
@@ -154,13 +153,6 @@ def _root(arguments: argparse.Namespace) -> str:
     return str(root).rstrip("/")
 
 
-def _pairs(items: Sequence[str]) -> dict[str, str]:
-    bad = [item for item in items if "=" not in item]
-    if bad:
-        raise UsageError(f"{', '.join(bad)}: not NAME=REFERENCE")
-    return dict(item.partition("=")[::2] for item in items)
-
-
 def _step_command(arguments: argparse.Namespace) -> None:
     rootless = getattr(arguments, "action", None) in getattr(arguments.module, "ROOTLESS", ())
     result = arguments.module.execute(arguments, "" if rootless else _root(arguments))
@@ -172,25 +164,14 @@ def _step(arguments: argparse.Namespace) -> None:
     root, section = _root(arguments), arguments.section or arguments.name
     if step_of(section) != arguments.name:
         raise UsageError(f"section {section} belongs to the step {step_of(section)}, not {arguments.name}")
-    given = _pairs(arguments.inputs)
+    given = pairs(arguments.inputs)
     if arguments.run:
         run = read_run(open_store(root), arguments.run)
         _hand_back(run_section(run, section, given, root).model_dump())
         return
-    values = _settings(arguments.config) if arguments.config else {}
+    values = settings_of(arguments.config) if arguments.config else {}
     outcome = run_step(arguments.name, config=values, inputs=given, root=root)
     _hand_back(result_of(outcome, section).model_dump())
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file. Raises ConfigError where it cannot be read or is no mapping."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: not a mapping of settings (got {values!r:.60})")
-    return values
 
 
 def _hand_back(result: dict[str, Any]) -> None:
@@ -208,7 +189,7 @@ def _run(arguments: argparse.Namespace) -> None:
     text = planner.find_recipe(arguments.recipe)
     run_id = arguments.run_id or f"local-{os.getpid()}"
     plan = planner.plan_run(
-        text, root, run_id, dump=arguments.dump, overrides=arguments.overrides, given=_pairs(arguments.inputs)
+        text, root, run_id, dump=arguments.dump, overrides=arguments.overrides, given=pairs(arguments.inputs)
     )
     made: dict[str, Any] = {}
     for place in stages(plan.run["dag"]):

@@ -37,6 +37,9 @@ class StepConfig(BaseModel):
         """What these settings come to, for a person who looks at a plan; empty where there is nothing to work out."""
         return ""
 
+    def check(self, sections: Mapping[str, StepConfig]) -> None:
+        """Raise ConfigError, naming section and field, where a recipe's other ``sections`` make these impossible."""
+
     def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
         """What these settings ask of the inputs in vain, as ``field: sentence``; plan says it before the run.
 

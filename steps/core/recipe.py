@@ -101,6 +101,8 @@ def load_recipe(text: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[
     configs: dict[str, StepConfig] = {}
     if dag in PIPELINES and isinstance(sections, dict):
         configs = _configs(dag, sections, overrides, problems)
+    if not problems:
+        problems += [line for config in configs.values() for line in _checked(config, configs)]
     names = [str(s.get("name")) for s in content.get("sources") or () if isinstance(s, dict)]
     problems += [
         f"recipe.sources: {n!r} is there twice" for n in sorted({n for n in names if names.count(n) > 1})
@@ -138,6 +140,14 @@ def _configs(
         except ConfigError as error:
             problems += str(error).splitlines()
     return configs
+
+
+def _checked(config: StepConfig, configs: Mapping[str, StepConfig]) -> list[str]:
+    try:
+        config.check(configs)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
 
 
 def _set(target: dict[str, Any], path: list[str], value: Any) -> None:

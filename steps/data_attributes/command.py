@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from steps.core.errors import UsageError
+from steps.core.arguments import pairs
 from steps.core.inspection import find_artifact
 from steps.core.step import run_step
 from steps.core.task import result_of
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     """Measure the runs, and write their table."""
-    if bad := [item for item in arguments.runs if "=" not in item]:
-        raise UsageError(f"{', '.join(bad)}: not NAME=TRAIN")
-    runs = dict(item.partition("=")[::2] for item in arguments.runs)
+    runs = pairs(arguments.runs, "NAME=TRAIN")
     config = {"sets": arguments.sets, **({"embedder": arguments.embedder} if arguments.embedder else {})}
     inputs = {f"runs.{name}": find_artifact(ref, root).ref for name, ref in runs.items()}
     made = run_step("data_attributes", config=config, inputs=inputs, root=root)

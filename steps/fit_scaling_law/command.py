@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from steps.core.arguments import settings_of
 from steps.core.digest import bytes_digest, file_digest
 from steps.core.errors import UsageError
 from steps.core.source import SourceObject, SourceSettings
@@ -36,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     """Fix the measurements by sha256, fit, print the law, and say where the artifact and its report lie."""
-    settings = yaml.safe_load(arguments.config.read_text()) if arguments.config else {}
+    settings = settings_of(arguments.config) if arguments.config else {}
     if arguments.mlflow:
         data = cells_of_run(arguments.mlflow)
         digest = bytes_digest(data)
@@ -63,7 +62,7 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     )
     made = run_step(
         "fit_scaling_law",
-        config={"law": arguments.law, **(settings or {})},
+        config={**settings, "law": arguments.law},
         inputs={"measurements": source.ref},
         root=root,
         locations=locations,

@@ -45,7 +45,7 @@ class Config(StepConfig):
     )
     held_out: list[float] = Field(
         default_factory=list,
-        description="ratio: ratios that are left out of the fit and predicted, to see what the law is worth.",
+        description="ratio, ratio_rate: ratios that are left out of the fit and predicted, to see what it is worth.",
     )
     predict: list[dict[str, float]] = Field(
         default_factory=list,
@@ -69,6 +69,6 @@ class Config(StepConfig):
         bad = [number for number, point in enumerate(self.predict) if set(point) != wanted]
         if bad:
             raise ValueError(f"predict[{bad[0]}]: the inputs of {self.law} are {', '.join(INPUTS[self.law])}")
-        if self.held_out and self.law != "ratio":
-            raise ValueError("held_out: only the law ratio leaves ratios out")
+        if self.held_out and self.law not in ("ratio", "ratio_rate"):
+            raise ValueError("held_out: only the laws ratio and ratio_rate leave ratios out")
         return self

@@ -56,7 +56,7 @@ class Fit:
         """float64[n] for x float64[n, inputs]. Raises DataError outside of what was measured, unless told to go on."""
         if not extrapolate and (outside := self.outside(x)):
             raise DataError(
-                f"{self.law.name}: {outside}; name the point under extrapolate to predict it all the same"
+                f"{self.law.name}: {outside}; with extrapolate: true it is predicted all the same, and marked"
             )
         return self.law.predict(self.parameters, x)
 
@@ -113,31 +113,35 @@ def fit_law(law: Law, x: np.ndarray, y: np.ndarray, *, draws: int = 200, seed: i
 
 
 def left_out(law: Law, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
-    """Every point as the law of all others predicts it; nothing where they are too few.
-
-    ``extrapolated``: the point lies outside of what the others cover, so that its error says less about the law.
-    """
-    if len(y) < len(law.parameters) + 2:
-        return []
+    """Every point as the law of all others predicts it, as rows of `compare`; where they are too few, it has none."""
     found = []
     for number in range(len(y)):
         kept = np.arange(len(y)) != number
         try:
             fit = fit_law(law, x[kept], y[kept], draws=0)
-        except DataError:  # the only point that tells one of its parameters
+        except DataError:  # the others are too few, or it alone tells one of the parameters
             continue
-        place = x[number : number + 1]
-        predicted = float(fit.predict(place, extrapolate=True)[0])
-        found.append(
-            {
-                "at": dict(zip(law.inputs, place[0].tolist(), strict=True)),
-                "loss": float(y[number]),
-                "predicted": predicted,
-                "relative_error": abs(predicted / float(y[number]) - 1),
-                "extrapolated": bool(fit.outside(place)),
-            }
-        )
+        found += compare(fit, x[~kept], y[~kept])
     return found
+
+
+def compare(fit: Fit, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
+    """Points that the fit has not seen, measured and predicted.
+
+    ``extrapolated``: the point lies outside of what the fit covers, so that its error says less about the law.
+    """
+    return [
+        {
+            "at": dict(zip(fit.law.inputs, place.tolist(), strict=True)),
+            "loss": loss,
+            "predicted": predicted,
+            "relative_error": abs(predicted / loss - 1),
+            "extrapolated": bool(fit.outside(place[None])),
+        }
+        for place, loss, predicted in zip(
+            x, y.tolist(), fit.predict(x, extrapolate=True).tolist(), strict=True
+        )
+    ]
 
 
 First = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -29,9 +29,7 @@ def _power(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _ratio_rate(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
     alpha, s, beta, gamma, delta, mixed = parameters
     ratio, log_rate = x[:, 0], np.log(x[:, 1])
-    return np.asarray(
-        alpha * ratio**s + beta + gamma * log_rate + delta * log_rate**2 + mixed * ratio * log_rate
-    )
+    return np.asarray((alpha + mixed * log_rate) * ratio**s + beta + gamma * log_rate + delta * log_rate**2)
 
 
 def _rise_and_fall(parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -76,13 +74,13 @@ RATIO = Law("ratio", "L(R) = alpha * R^s + beta", ("alpha", "s", "beta"), ("rati
 
 RATIO_RATE = Law(
     "ratio_rate",
-    "L(R, n) = alpha * R^s + beta + gamma * ln n + delta * (ln n)^2 + mixed * R * ln n",
+    "L(R, n) = (alpha + mixed * ln n) * R^s + beta + gamma * ln n + delta * (ln n)^2",
     ("alpha", "s", "beta", "gamma", "delta", "mixed"),
     ("ratio", "learning_rate"),
     _ratio_rate,
 )
-"""L(R) of CMR with what a smooth optimum of the learning rate n looks like near by, and the lowest term in which the
-two interact. Own choice: nobody published a law of both."""
+"""At every learning rate n the L(R) of CMR, with one exponent; its scale moves with ln n, and its constant as a smooth
+optimum of the rate looks near by. Own choice: nobody published a law of both."""
 
 DOMAIN = Law("domain", "dL_dom(T) = a1 * T^s1 + b1", ("a1", "s1", "b1"), ("tokens",), _power)
 """CMR Eq. 6: change of the loss on the added data since before training."""

@@ -48,38 +48,40 @@ def tables_of(name: str, fit: dict[str, Any]) -> list[Block]:
     note = f"{fit['formula']}; {quality}; measured: {ranges}"
     found: list[Block] = [Table(name, ["parameter", "value", "low", "high"], rows, note)]
     if held_out := fit.get("held_out"):
-        cells: list[list[Cell]] = [
-            [row["ratio"], row["loss"], row["predicted"], f"{row['relative_error']:.3%}"] for row in held_out
-        ]
-        found.append(
-            Table(f"{name}: left out of the fit", ["ratio", "measured", "predicted", "error"], cells)
-        )
+        found.append(unseen(f"{name}: left out of the fit", held_out))
     if left := fit.get("left_out"):
-        cells = [
-            [
-                ", ".join(f"{key} {value:g}" for key, value in row["at"].items()),
-                row["loss"],
-                row["predicted"],
-                f"{row['relative_error']:.3%}",
-                "outside of the others" if row["extrapolated"] else "",
-            ]
-            for row in left
-        ]
         note = "Each point as the law of all the others predicts it."
-        found.append(
-            Table(f"{name}: left out one by one", ["at", "measured", "predicted", "error", ""], cells, note)
-        )
+        found.append(unseen(f"{name}: left out one by one", left, note))
     if predicted := fit["predictions"]:
-        cells = [
+        rows = [
             [
-                ", ".join(f"{key} {value:g}" for key, value in row["at"].items()),
-                row["value"], row["low"], row["high"],
+                place(row["at"]), row["value"], row["low"], row["high"],
                 "outside of what was measured" if row["extrapolated"] else "",
             ]
             for row in predicted
         ]  # fmt: skip
-        found.append(Table(f"{name}: predicted", ["at", "value", "low", "high", ""], cells))
+        found.append(Table(f"{name}: predicted", ["at", "value", "low", "high", ""], rows))
     return found
+
+
+def unseen(title: str, points: list[dict[str, Any]], note: str = "") -> Table:
+    """Points that a fit has not seen, measured and predicted."""
+    rows: list[list[Cell]] = [
+        [
+            place(row["at"]),
+            row["loss"],
+            row["predicted"],
+            f"{row['relative_error']:.3%}",
+            "outside of the others" if row["extrapolated"] else "",
+        ]
+        for row in points
+    ]
+    return Table(title, ["at", "measured", "predicted", "error", ""], rows, note)
+
+
+def place(at: dict[str, float]) -> str:
+    """A point by the law's inputs."""
+    return ", ".join(f"{key} {value:g}" for key, value in at.items())
 
 
 def ratio_table(ratios: list[dict[str, Any]]) -> Table:

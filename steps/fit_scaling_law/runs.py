@@ -6,12 +6,14 @@ import csv
 import io
 import re
 import time
+from typing import Any
 
 from steps.core.errors import DataError, ServiceError, UsageError
 from steps.core.mlflow_rest import Away, MlflowRest, Refused, tracking_uri
 
 WAIT_SECONDS = 120.0
-COLUMNS = ("cell", "ratio", "learning_rate", "stopped", "set", "tokens", "loss")
+KNOBS = ("ratio", "learning_rate", "replay", "stage_order")
+COLUMNS = ("cell", *KNOBS, "stopped", "set", "tokens", "loss")
 SERIES = "search/"  # a validation set's loss over tokens (steps/search_mixture/command.py)
 
 
@@ -41,10 +43,17 @@ def _cells(mlflow: MlflowRest, experiment: str, parent: str, path: str) -> bytes
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
-    cells = [run for run in mlflow.children(experiment, parent) if "cell.number" in run["params"]]
-    for run in sorted(cells, key=lambda run: int(run["params"]["cell.number"])):
-        params = run["params"]
-        place = [params["cell.number"], params["cell.ratio"], params["cell.learning_rate"]]
+    cells: dict[int, dict[str, Any]] = {}
+    for run in mlflow.children(experiment, parent):
+        number = run["params"].get("cell.number", "")
+        if re.fullmatch(r"[0-9]{1,6}", number):
+            if int(number) in cells:
+                raise DataError(f"{path} has two runs of cell {number}: delete the one that does not count")
+            cells[int(number)] = run
+    if not cells:
+        raise DataError(f"{path} has no cells of a search below it; name the run of the whole search")
+    for number, run in sorted(cells.items()):
+        place = [number, *(run["params"].get(f"cell.{name}", "") for name in KNOBS)]
         place.append(run["tags"].get("cell.stopped", "0"))
         for metric in run["metrics"]:
             if metric.startswith(SERIES):
@@ -52,6 +61,4 @@ def _cells(mlflow: MlflowRest, experiment: str, parent: str, path: str) -> bytes
                 rows.writerows(
                     [*place, name, step, repr(loss)] for step, loss in mlflow.history(run["id"], metric)
                 )
-    if not cells:
-        raise DataError(f"{path} has no cells of a search below it; name the run of the whole search")
     return text.getvalue().encode()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 
-from steps.core.errors import DataError
+from steps.core.errors import ConfigError, DataError
 from steps.core.source import SourceListing, fetch_object
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.fit_scaling_law.config import INPUTS, Config
 from steps.fit_scaling_law.critical_ratio import critical_law, judge_ratios
-from steps.fit_scaling_law.fit import Fit, fit_law, left_out
+from steps.fit_scaling_law.fit import Fit, compare, fit_law, left_out
 from steps.fit_scaling_law.laws import DATA_CENTRIC, RATIO, RATIO_RATE
 from steps.fit_scaling_law.measurements import (
     Measurement,
-    by_rate,
+    apart,
     curves,
     final_losses,
     read_measurements,
@@ -39,20 +40,22 @@ def run(ctx: StepContext) -> None:
 def fit_measurements(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """fit.json: what the facts say, and the measured points and the fitted lines for the report."""
     config: Config = part.config
-    measurements = []
     made = part.inputs["measurements"]
-    for entry in made.files("measurements"):  # of a search
-        measurements += read_measurements(made.read_bytes(entry), entry.key, config.law)
-    for item in [] if measurements else SourceListing.of(made).objects:
-        if item.bytes > MOST_BYTES:
-            raise DataError(
-                f"{item.key}: {item.bytes:,} bytes; a file of measurements has at most {MOST_BYTES:,}"
-            )
-        data = fetch_object(item, part.locations, part.scratch).read_bytes()
-        measurements += read_measurements(data, item.key, config.law)
+    if made.step == "search_mixture":
+        entry = made.file("measurements.csv")
+        measurements = read_measurements(made.read_bytes(entry), entry.key, config.law)
+    else:
+        measurements = []
+        for item in SourceListing.of(made).objects:
+            if item.bytes > MOST_BYTES:
+                raise DataError(
+                    f"{item.key}: {item.bytes:,} bytes; a file of measurements has at most {MOST_BYTES:,}"
+                )
+            data = fetch_object(item, part.locations, part.scratch).read_bytes()
+            measurements += read_measurements(data, item.key, config.law)
     fitters = {
-        "ratio": fit_ratio,
-        "ratio_rate": fit_ratio_rate,
+        "ratio": fit_losses,
+        "ratio_rate": fit_losses,
         "critical_ratio": fit_critical_ratio,
         "data_centric": fit_data_centric,
     }
@@ -64,41 +67,30 @@ def fit_measurements(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
 Found = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
-def fit_ratio(config: Config, measurements: list[Measurement]) -> Found:
-    """L(R) for every validation set."""
+def fit_losses(config: Config, measurements: list[Measurement]) -> Found:
+    """L(R), or L(R, learning rate), for every validation set, and what it says of points that it has not seen."""
+    law = RATIO if config.law == "ratio" else RATIO_RATE
+    sets = final_losses(apart(measurements, law.inputs), law.inputs)
+    known = sorted({ratio for x, _ in sets.values() for ratio in x[:, 0].tolist()})
+    if unknown := [ratio for ratio in config.held_out if ratio not in known]:
+        raise ConfigError(
+            f"held_out: nothing is measured at {', '.join(map(str, unknown))}; ratios are {', '.join(map(str, known))}"
+        )
     fits, plots = {}, []
-    for name, (x, losses) in final_losses(by_rate(measurements), INPUTS["ratio"]).items():
-        ratios = x[:, 0]
-        kept = ~np.isin(ratios, config.held_out)
-        fit = fit_law(RATIO, ratios[kept, None], losses[kept], draws=config.draws, seed=config.seed)
-        held_out = [
-            {"ratio": r, "loss": y, "predicted": p, "relative_error": abs(p / y - 1)}
-            for r, y, p in zip(
-                ratios[~kept].tolist(),
-                losses[~kept].tolist(),
-                # a left-out ratio at the end of the grid is a test of extrapolation, and meant as one
-                fit.predict(ratios[~kept, None], extrapolate=True).tolist(),
-                strict=True,
-            )
-        ]
+    for name, (x, losses) in sets.items():
+        kept = ~np.isin(x[:, 0], config.held_out)
+        fit = fit_law(law, x[kept], losses[kept], draws=config.draws, seed=config.seed)
         fits[name] = {
             **describe(fit),
-            "held_out": held_out,
-            "left_out": left_out(RATIO, x[kept], losses[kept]),
+            "held_out": compare(fit, x[~kept], losses[~kept]),
+            "left_out": left_out(law, x[kept], losses[kept]),
             "predictions": predictions(config, fit),
         }
-        plots.append(line(f"loss on {name}", fit, ratios, losses))
-    return {"fits": fits}, plots
-
-
-def fit_ratio_rate(config: Config, measurements: list[Measurement]) -> Found:
-    """L(R, learning rate) for every validation set, drawn as measured by predicted loss."""
-    fits, plots = {}, []
-    for name, (x, losses) in final_losses(measurements, INPUTS["ratio_rate"]).items():
-        fit = fit_law(RATIO_RATE, x, losses, draws=config.draws, seed=config.seed)
-        left = left_out(RATIO_RATE, x, losses)
-        fits[name] = {**describe(fit), "left_out": left, "predictions": predictions(config, fit)}
-        plots.append(agreement(f"loss on {name}: measured by predicted", fit.predict(x), losses))
+        if law is RATIO:
+            plots.append(line(f"loss on {name}", fit, x[:, 0], losses))
+        else:
+            predicted = law.predict(fit.parameters, x)
+            plots.append(agreement(f"loss on {name}: measured by predicted", predicted, losses))
     return {"fits": fits}, plots
 
 
@@ -177,7 +169,10 @@ def predictions(config: Config, fit: Fit) -> list[dict[str, Any]]:
     found = []
     for point in config.predict:
         x = np.array([[point[name] for name in fit.law.inputs]])
-        value = float(fit.predict(x, extrapolate=config.extrapolate)[0])
+        with np.errstate(all="ignore"):  # what has no value is refused by name
+            value = float(fit.predict(x, extrapolate=config.extrapolate)[0])
+        if not math.isfinite(value):
+            raise ConfigError(f"predict: {fit.law.formula} has no value at {point}")
         low, high = fit.band(x)
         found.append(
             {
@@ -206,7 +201,7 @@ def line(title: str, fit: Fit, x: np.ndarray, y: np.ndarray, points: int = 40) -
 
 STEP = Step(
     name="fit_scaling_law",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("measurements"),),

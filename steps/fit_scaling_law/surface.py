@@ -14,12 +14,14 @@ EXPONENTS = np.concatenate([-np.geomspace(0.01, 4, 60)[::-1], np.geomspace(0.01,
 def fit_surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Parameters float64[6] from x float64[n, 2] (ratio, learning rate) and y float64[n], by variable projection.
 
-    Raises DataError for ratios or rates of 0, and for fewer than three learning rates.
+    Raises DataError for ratios or rates of 0, and for fewer than three of either.
     """
     if (x <= 0).any():
         raise DataError("ratio_rate: a ratio or learning rate of 0 has no power or logarithm; leave it out")
-    if len(np.unique(x[:, 1])) < 3:
-        raise DataError("ratio_rate: needs three learning rates at least; fit the law ratio to each instead")
+    if min(len(np.unique(x[:, 0])), len(np.unique(x[:, 1]))) < 3:
+        raise DataError(
+            "ratio_rate: needs three ratios and three learning rates at least; with fewer rates, fit the law ratio"
+        )
     costs = [_solve(s, x, y)[1] for s in EXPONENTS]
     return refine_surface(x, y, EXPONENTS[int(np.argmin(costs))])
 
@@ -45,4 +47,5 @@ def _solve(exponent: float, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, f
 def columns(exponent: float, x: np.ndarray) -> np.ndarray:
     """float64[n, 5]: what the coefficients of the law stand before."""
     ratio, log_rate = x[:, 0], np.log(x[:, 1])
-    return np.column_stack([ratio**exponent, np.ones(len(x)), log_rate, log_rate**2, ratio * log_rate])
+    power = ratio**exponent
+    return np.column_stack([power, np.ones(len(x)), log_rate, log_rate**2, power * log_rate])

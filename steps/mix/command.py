@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from steps.core.arguments import settings_of
 from steps.core.artifact import Artifact
 from steps.core.config import parse_config
 from steps.core.digest import file_digest
@@ -77,10 +78,10 @@ def train(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     locations = {SEEDS: path.resolve().parent.as_uri()}
     source = run_step("plan", config=listing, inputs={}, root=root, locations=locations)
     corpus = run_step("ingest", config={}, inputs={"source": source.ref}, root=root, locations=locations)
-    more = yaml.safe_load(arguments.config.read_text()) if arguments.config else {}
+    more = settings_of(arguments.config) if arguments.config else {}
     made = run_step(
         "classifier",
-        config={"name": "topic", "label": None, **SETTINGS, **(more or {})},
+        config={"name": "topic", "label": None, **SETTINGS, **more},
         inputs={"corpus": corpus.ref},
         root=root,
         run={"recipe": {"name": arguments.name}},

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steps.core.arguments import pairs
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog, live_indexes
 from steps.core.config import StepConfig, config_class
@@ -93,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
     """Plan the run (or print the forecast) and return the task's result."""
-    given = dict(item.partition("=")[::2] for item in arguments.inputs)
+    given = pairs(arguments.inputs)
     text = find_recipe(arguments.recipe)
     if arguments.dry_run:
         recipe, configs = checked_recipe(text, arguments.dag, arguments.overrides)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from steps.core.arguments import pairs
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus
 from steps.core.digest import file_digest
@@ -74,15 +75,12 @@ def import_corpus(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     paths = [p for p in paths if _DATA.search(p.name) and p.is_file()]
     if not paths:
         raise UsageError(f"{arguments.what}: no .jsonl, .jsonl.gz, .jsonl.zst or .parquet file there")
-    bad = [item for item in arguments.field if "=" not in item]
-    if bad:
-        raise UsageError(f"--field {', '.join(bad)}: not COLUMN=FIELD")
     settings = SourceSettings(
         name=arguments.name,
         kind="reference",
         licence=arguments.licence,
         language=arguments.language,
-        fields=dict(item.partition("=")[::2] for item in arguments.field),
+        fields=pairs(arguments.field, "COLUMN=FIELD"),
     )
     objects = [
         SourceObject(

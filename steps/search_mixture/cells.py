@@ -8,17 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steps.core.artifact import Artifact
-from steps.core.errors import ConfigError, UsageError
+from steps.core.errors import ConfigError, DataError, UsageError
 from steps.core.pipeline import resolve_inputs, stage
 from steps.core.runs import section_config
 from steps.core.step import Outcome, run_step
-from steps.search_mixture.config import Config
+from steps.search_mixture.config import Cell, Config
 from steps.search_mixture.design import cells, pilots
 from steps.search_mixture.losses import Measured, read_cell
 from steps.search_mixture.recipe import cell_settings
 
 LOG = logging.getLogger("tokenmill.search_mixture")
-SECTION = "search_mixture"
+SUPPLIED = 0.99  # of the tokens asked for: with less, a cell's ratio is not the one that it says (own choice)
+
+
+def search_config(run: Mapping[str, Any]) -> Config:
+    """The search that ``run`` (run.json) describes."""
+    return Config.model_validate(section_config(dict(run), "search_mixture"))
 
 
 def train_cell(
@@ -26,39 +31,54 @@ def train_cell(
     number: int,
     made: Mapping[str, str],
     root: str,
-    finished: Mapping[int, str] | None = None,
+    finished: Mapping[int, str],
 ) -> Outcome:
     """Train a cell of the search that ``run`` (run.json) describes; what is made already is taken as it is.
 
     ``made``: references of the sections ``ingest`` and ``initialize``, which all cells share; ``finished``: those of
     the pilots' trainings, by number. Returns the last stage's training. A killed call goes on at the last checkpoint.
+    Raises DataError where there is too little text for the cell's ratio.
     """
-    config = Config.model_validate(section_config(dict(run), SECTION))
-    every = cells(config)
-    cell = every[number]
-    settings = cell_settings(config, cell, run["recipe"]["steps"])
-    if number not in (first := pilots(config)) and first:
-        missing = sorted(set(first) - set(finished or {}))
-        if missing:
-            raise UsageError(f"cell {number} is measured by pilots that are not given: {missing}")
-        read = [read_cell(n, every[n], Artifact.open((finished or {})[n])) for n in first]
+    config = search_config(run)
+    every, first = cells(config), pilots(config)
+    settings = cell_settings(config, every[number], run["recipe"]["steps"])
+    if first and number not in first:
+        if missing := sorted(set(first) - set(finished)):
+            names = ", ".join(f"cells.{n}" for n in missing)
+            raise UsageError(f"cell {number} is measured by pilots, and {names} are not given")
+        read = [read_cell(n, every[n], Artifact.open(finished[n])) for n in first]
         settings["train_1"]["stop_above"] = stop_rules(config, read)
-    LOG.info("cell %d: %s", number, cell.label)
-    mix = run_step(
-        "mix",
-        config=settings["mix"],
-        inputs=resolve_inputs(stage(run["dag"], "mix"), run["inputs"], made),
-        root=root,
-    )
-    trained: Outcome | None = None
+    LOG.info("cell %d: %s", number, every[number].label)
+    inputs = resolve_inputs(stage(run["dag"], "mix"), run["inputs"], made)
+    mix = run_step("mix", config=settings["mix"], inputs=inputs, root=root)
+    start = {"model": made["initialize"]}
+    before: dict[str, str] = {}
     for place in range(1, config.stages + 1):
-        inputs = {"mix": mix.ref, "model": made["initialize"]}
-        tokens = run_step("pack", config=settings[f"pack_{place}"], inputs=inputs, root=root)
-        inputs = {"tokens": tokens.ref, "model": made["initialize"]}
-        inputs |= {"previous": trained.ref} if trained else {}
+        tokens = run_step(
+            "pack", config=settings[f"pack_{place}"], inputs={"mix": mix.ref, **start}, root=root
+        )
+        if place == 1:
+            check_supply(every[number], tokens.facts["quotas"])
+        inputs = {"tokens": tokens.ref, **start, **before}
         trained = run_step("train", config=settings[f"train_{place}"], inputs=inputs, root=root)
-    assert trained is not None
+        before = {"previous": trained.ref}
     return trained
+
+
+def check_supply(cell: Cell, quotas: Sequence[Mapping[str, Any]]) -> None:
+    """Raise DataError where a set of stage 1 has too little text, so that the ratio would be another.
+
+    ``quotas``: tokens asked for and supplied by set, as pack counts them.
+    """
+    short = [
+        f"{quota['set']} has {quota['supplied']:,} of {quota['asked']:,} tokens"
+        for quota in quotas
+        if quota["supplied"] < SUPPLIED * quota["asked"]
+    ]
+    if short:
+        raise DataError(
+            f"{cell.label}: {'; '.join(short)}: add text, or lower search_mixture.tokens or its outer ratios"
+        )
 
 
 def stop_rules(config: Config, finished: Sequence[Measured]) -> list[dict[str, Any]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steps.core.config import StepConfig
+from steps.core.errors import ConfigError
 
 Order = tuple[Literal[1], Literal[2, 3], Literal[2, 3]]
 
@@ -22,14 +25,27 @@ class Cell(BaseModel):
     stage_order: Order | None = Field(None, description="The order in which the stages' sets are trained on.")
 
     @property
+    def point(self) -> dict[str, float | str]:
+        """Its values as tables and MLflow have them: an order as 1-3-2, and nothing for what is as the recipe says."""
+        order = "-".join(map(str, self.stage_order or ()))
+        return {
+            **self.model_dump(),
+            "replay": "" if self.replay is None else self.replay,
+            "stage_order": order,
+        }
+
+    @property
     def label(self) -> str:
         """What tells it from the others, in a task's name and a plot."""
         parts = [f"ratio {self.ratio:.4g}", f"rate {self.learning_rate:.3g}"]
         if self.replay is not None:
             parts.append(f"replay {self.replay:.3g}")
         if self.stage_order is not None:
-            parts.append("order " + "-".join(map(str, self.stage_order)))
+            parts.append(f"order {self.point['stage_order']}")
         return ", ".join(parts)
+
+
+MOST_CELLS = 400  # Airflow maps a task over 1,024 at most, and nobody trains more (own choice)
 
 
 class Config(StepConfig):
@@ -58,7 +74,9 @@ class Config(StepConfig):
     stage_orders: tuple[Order, ...] = Field(
         (), description="Orders of the stages' sets, such as [1, 3, 2]; web sets are always in stage 1."
     )
-    points: int | None = Field(None, ge=2, le=400, description="Cells of a sobol or latin_hypercube design.")
+    points: int | None = Field(
+        None, ge=2, le=MOST_CELLS, description="Cells of a sobol or latin_hypercube design."
+    )
     seed: int = Field(1, ge=0, description="Seed of the design.")
     tokens: int = Field(ge=1, description="Tokens of stage 1 in every cell, on the proxy model.")
     stages: Literal[1, 2, 3] = Field(
@@ -82,10 +100,18 @@ class Config(StepConfig):
         problems = []
         if not all(0 < ratio < 1 for ratio in self.ratios):
             problems.append("ratios: each must be above 0 and below 1, so that every cell measures every set")
-        if not all(rate > 0 for rate in self.learning_rates):
-            problems.append("learning_rates: each must be above 0")
-        if not all(share >= 0 for share in self.replays):
-            problems.append("replays: each must be at least 0")
+        if not all(0 < rate < math.inf for rate in self.learning_rates):
+            problems.append("learning_rates: each must be a number above 0")
+        if not all(0 <= share < math.inf for share in self.replays):
+            problems.append("replays: each must be a number of at least 0")
+        sizes = [
+            len(set(v)) or 1 for v in (self.ratios, self.learning_rates, self.replays, self.stage_orders)
+        ]
+        if self.design == "grid" and math.prod(sizes) > MOST_CELLS:
+            problems.append(
+                f"the grid has {math.prod(sizes):,} cells and may have {MOST_CELLS}: name fewer values, or take a "
+                "design of `points`"
+            )
         if (self.design == "grid") != (self.points is None):
             problems.append("points: give it for sobol and latin_hypercube, and not for grid")
         if (self.replays or self.stage_orders) and self.stages == 1:
@@ -97,6 +123,22 @@ class Config(StepConfig):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def check(self, sections: Mapping[str, StepConfig]) -> None:
+        """Raise ConfigError unless every ratio can be made of mix, and the law can be fitted to the cells."""
+        from steps.search_mixture.recipe import cell_settings
+
+        steps = {name: config.model_dump(mode="json") for name, config in sections.items()}
+        for ratio in (min(self.ratios), max(self.ratios)):
+            cell_settings(self, Cell(ratio=ratio, learning_rate=max(self.learning_rates)), steps)
+        law = steps["fit_scaling_law"]["law"]
+        if law not in ("ratio", "ratio_rate"):
+            raise ConfigError(f"fit_scaling_law.law {law}: a search is fitted with ratio or ratio_rate")
+        if self.design != "grid" and (law == "ratio" or self.replays):
+            raise ConfigError(
+                "search_mixture.design: a law holds for one replay, and the law ratio for one learning rate, of which "
+                "every point of a design has its own; search a grid, or the law ratio_rate without replays"
+            )
 
     def tasks(self) -> dict[str, list[dict[str, Any]]]:
         """What the DAG maps over: ``pilots`` and all ``cells``, each with its number and label."""

@@ -12,7 +12,7 @@ from typing import Any
 from steps.core.artifact import Artifact
 from steps.search_mixture.config import Cell
 
-COLUMNS = ("cell", "ratio", "learning_rate", "replay", "stage_order", "stopped", "set", "tokens", "loss")
+COLUMNS = ("cell", *Cell.model_fields, "stopped", "set", "tokens", "loss")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ def read_cell(number: int, cell: Cell, train: Artifact) -> Measured:
         for entry in record["heldout"]:
             points = losses.setdefault(entry["set"], [])
             at = before + entry["step"] * per_step
-            if (
-                not points or at > points[-1][0]
-            ):  # a stage starts with the loss that the one before ended with
+            # a stage starts with the loss that the one before ended with
+            if not points or at > points[-1][0]:
                 points.append((at, entry["loss"]))
         before += record["step"] * per_step
     return Measured(number, cell, train.digest, losses, train.facts.get("stopped_early"))
@@ -63,16 +62,7 @@ def write_csv(measured: Sequence[Measured]) -> bytes:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for found in measured:
-        cell = found.cell
-        order = "" if cell.stage_order is None else "-".join(map(str, cell.stage_order))
-        place = [
-            found.number,
-            cell.ratio,
-            cell.learning_rate,
-            "" if cell.replay is None else cell.replay,
-            order,
-            int(bool(found.stopped)),
-        ]
+        place = [found.number, *found.cell.point.values(), int(bool(found.stopped))]
         for name, points in sorted(found.losses.items()):
             rows.writerows([*place, name, tokens, loss] for tokens, loss in points)
     return text.getvalue().encode()

@@ -30,9 +30,8 @@ def cell_settings(config: Config, cell: Cell, steps: Mapping[str, Settings]) -> 
     return found
 
 
-def mix_settings(config: Config, cell: Cell, mix: Mapping[str, Any], tokens: int | None = None) -> Settings:
-    """``mix`` with stage 1 of ``tokens`` tokens (default: the search's), the cell's share of them additional."""
-    tokens = config.tokens if tokens is None else tokens
+def mix_settings(config: Config, cell: Cell, mix: Mapping[str, Any]) -> Settings:
+    """``mix`` with the search's tokens in stage 1, the cell's share of them additional."""
     weights = stage_1_tokens(mix)
     unknown = sorted(set(config.additional) - set(weights))
     known = sorted(set(weights) - set(config.additional))
@@ -40,10 +39,10 @@ def mix_settings(config: Config, cell: Cell, mix: Mapping[str, Any], tokens: int
         raise ConfigError(f"search_mixture.additional: mix has no set {', '.join(unknown)} in stage 1")
     if not known:
         raise ConfigError("search_mixture.additional: every set of stage 1 is additional; there is no ratio")
-    more = round(tokens * cell.ratio)
+    more = round(config.tokens * cell.ratio)
     amounts = {
         **divide(more, {name: weights[name] for name in sorted(config.additional)}),
-        **divide(tokens - more, {name: weights[name] for name in known}),
+        **divide(config.tokens - more, {name: weights[name] for name in known}),
     }
     scaled = {**mix, "web": dict(mix["web"]), "supervised": dict(mix["supervised"])}
     for name, amount in amounts.items():

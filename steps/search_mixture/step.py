@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from steps.core.artifact import Artifact
 from steps.core.errors import DataError
 from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext
-from steps.search_mixture.config import Config
+from steps.search_mixture.config import Cell, Config
 from steps.search_mixture.design import cells
 from steps.search_mixture.losses import Measured, pareto_front, read_cell, write_csv
+from steps.search_mixture.recipe import mix_settings
 from steps.search_mixture.report import report
 
 
@@ -35,6 +37,8 @@ def collect(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         raise DataError(
             f"search_mixture: the search has {len(wanted)} cells, the inputs are of cells {sorted(given)}"
         )
+    for number, cell in enumerate(wanted):
+        check_made(config, number, cell, given[number])
     measured = [read_cell(number, cell, given[number]) for number, cell in enumerate(wanted)]
     check_sets(measured)
     part.put_bytes("measurements.csv", write_csv(measured), "measurements")
@@ -46,6 +50,19 @@ def collect(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         "stopped": [found.number for found in measured if found.stopped],
         "sets": sorted(measured[0].losses),
     }
+
+
+def check_made(config: Config, number: int, cell: Cell, train: Artifact) -> None:
+    """Raise DataError unless ``train`` was made with the cell's learning rate and tokens."""
+    while train.has_input("previous"):
+        train = train.input("previous")
+    mix = train.input("tokens").input("mix").config
+    # a second time would turn the stages' order back; amounts and replay stay as they are
+    again = mix_settings(config, cell.model_copy(update={"stage_order": None}), mix)
+    if again != mix or train.config["learning_rate"] != cell.learning_rate:
+        raise DataError(
+            f"input cells.{number:03d}, {train.reference.uri}, was not trained as {cell.label}; give the cell's own"
+        )
 
 
 def check_sets(measured: list[Measured]) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from steps.choose_mixture.choice import check_fit, choose
+from steps.choose_mixture.choice import check_fit, choose, recipe_of
 from steps.choose_mixture.config import Config as Choice
+from steps.choose_mixture.step import chosen_key
 from steps.core import lineage
 from steps.core.artifact import Artifact
 from steps.core.cli import main
 from steps.core.config import StepConfig, config_class
-from steps.core.errors import DataError
+from steps.core.errors import ConfigError, DataError
 from steps.core.parts import PartWriter
 from steps.core.recipe import find_recipe, load_recipe
 from steps.core.runs import run_key
@@ -160,8 +161,44 @@ def test_a_search_becomes_a_recipe_that_continual_pretraining_takes(tmp_path: Pa
     ):
         assert loaded.evidence[name] == ref
         assert Artifact.open(ref).digest
+    again = {**steps["choose_mixture"], "epsilon": 1.0}
+    run_step("choose_mixture", config=again, inputs=inputs, root=root, run=run)
+    last = (tmp_path / "root" / run_key(run["dag"], run["run_id"])).with_name("chosen.yaml").read_text()
+    assert (
+        last != written and load_recipe(last)[1]["mix"].model_dump()["supervised"]["set_zh"]["tokens"] > 35010
+    )
+    swapped = {f"cells.{n:03d}": trained[(n + 1) % len(trained)].ref for n in range(len(trained))}
+    with pytest.raises(DataError, match=r"input cells\.000, .* was not trained as ratio 0\.1, rate 0\.001"):
+        run_step("search_mixture", config=steps["search_mixture"], inputs=swapped, root=root)
     planned = plan_run(written, root, "manual__2", dag="continual_pretraining")
     assert planned.run["recipe"]["evidence"] == loaded.evidence
+
+
+def test_the_chosen_recipe_reads_what_the_search_read() -> None:
+    pinned = {"corpora": {"zh": "file:///data/publish/1@2"}, "classifiers": {"topics": "file:///c/1@2"}}
+    run = {
+        "recipe": {"name": "toy", "sources": [], "inputs": {"corpora": {"zh": "catalog:zh"}}},
+        "inputs": {**pinned, "source": "s", "benchmarks": "b"},
+    }
+    made = recipe_of(Choice(additional_sets=("zh",)), run, {"mix": {"web": {}}, "pack_1": {}}, "cell", {})
+    assert made["inputs"] == pinned and made["steps"] == {"mix": {"web": {}}}
+    name = {"dag": "mixture_search", "run_id": "of run.json"}
+    assert chosen_key(name) == "runs/mixture_search/of_run.json/chosen.yaml"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"trane_1": {}}, "continual_pretraining has no stage 'trane_1'"),
+        ({"train_1": {"learning_rate": -1}}, r"choose_mixture\.target\.train_1\.learning_rate: "),
+        ({"export": {"nome": "x"}}, r"choose_mixture\.target\.export\.nome: "),
+    ],
+)
+def test_a_target_that_no_run_takes_is_refused_before_the_search(
+    tmp_path: Path, target: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe(tmp_path, target=target))
 
 
 def test_a_search_without_a_cell_that_is_good_enough_chooses_none() -> None:
@@ -185,14 +222,9 @@ def test_the_runs_of_a_search_in_mlflow_give_the_same_law(
     run = plan_run(recipe(tmp_path), root, "manual__1").run
     found, trained = search(root, run)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-    store, config = (
-        FileStore(tmp_path / "root"),
-        Search.model_validate(run["recipe"]["steps"]["search_mixture"]),
-    )
-    for number, (cell, outcome) in enumerate(zip(cells(config), trained, strict=True)):
-        section = f"cell_{number:03d}"
-        entry = cell_entry(run, section, cell.model_dump(mode="json"), outcome, number, config)
-        lineage.record(store, entry)
+    store = FileStore(tmp_path / "root")
+    for number, outcome in enumerate(trained):
+        lineage.record(store, cell_entry(run, number, outcome))
     parent = lineage.parent_path(store, run["dag"], run["run_id"])
     assert parent is not None
     (tmp_path / "fit.yaml").write_text("draws: 20")

@@ -7,13 +7,14 @@ import pytest
 
 from steps.core.errors import DataError
 from steps.fit_scaling_law.critical_ratio import Curve, critical_law, judge_ratios, turning_point
-from steps.fit_scaling_law.fit import fit_law
+from steps.fit_scaling_law.fit import fit_law, left_out
 from steps.fit_scaling_law.laws import (
     CRITICAL,
     DATA_CENTRIC,
     DOMAIN,
     GENERAL,
     RATIO,
+    RATIO_RATE,
     Law,
     log_data_centric,
     log_data_centric_jacobian,
@@ -113,6 +114,21 @@ def test_exact_points_give_exact_laws(law: Law, truth: tuple[float, ...]) -> Non
     assert law.predict(fit.parameters, x) == pytest.approx(law.predict(np.array(truth), x), abs=1e-8)
     if law is RATIO:
         assert fit.parameters == pytest.approx(truth, rel=1e-4)
+
+
+def test_the_law_of_ratio_and_rate_is_a_law_of_the_ratio_at_every_rate() -> None:
+    truth = np.array([-0.5, -0.4, 3.0, -0.2, 0.03, -0.2])
+    x = np.array([(ratio, rate) for ratio in (0.1, 0.2, 0.4, 0.6, 0.8) for rate in (5e-4, 1e-3, 2e-3)])
+    y = RATIO_RATE.predict(truth, x)
+    fit = fit_law(RATIO_RATE, x, y, draws=3)
+    assert fit.parameters == pytest.approx(truth, rel=1e-3)
+    assert max(row["relative_error"] for row in left_out(RATIO_RATE, x, y)) < 1e-6
+    slope = x[:, 1] == 2e-3
+    alone = fit_law(RATIO, x[slope, :1], y[slope], draws=3)
+    alpha, s, beta, gamma, delta, mixed = truth
+    log_rate = np.log(2e-3)
+    expected = (alpha + mixed * log_rate, s, beta + gamma * log_rate + delta * log_rate**2)
+    assert alone.parameters == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_prediction_outside_of_what_was_measured_is_refused() -> None:

@@ -37,6 +37,34 @@ def ratio_lines(ratios: list[float]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def rate_lines(ratios: list[float], replays: tuple[str, ...] = ("",)) -> str:
+    """Three learning rates; a replay adds its own value to the loss on zh, and cells of one ratio more ended early."""
+    rows = ["ratio,learning_rate,replay,stopped,set,tokens,loss"]
+    for ratio in ratios:
+        for rate in (1e-3, 2e-3, 4e-3):
+            for replay in replays:
+                loss = 2 + 0.5 * ratio**-0.3 + 10 * rate + float(replay or 0)
+                rows += [f"{ratio},{rate},{replay},0,zh,100,{loss}", f"{ratio},{rate},{replay},0,en,100,2"]
+    return "\n".join([*rows, "0.9,0.001,,1,zh,50,9", "0.9,0.001,,1,en,50,9"]) + "\n"
+
+
+def test_a_law_holds_for_one_learning_rate_and_one_replay(tmp_path: Path) -> None:
+    text = rate_lines([0.1, 0.2, 0.4, 0.6, 0.8], replays=("0", "1"))
+    fits = fit(tmp_path, text, "ratio").facts["fits"]
+    assert [name for name in fits if name.startswith("zh")] == [
+        f"zh, learning rate {rate}, replay {replay}"
+        for rate in ("0.001", "0.002", "0.004")
+        for replay in (0, 1)
+    ]
+    apart = fits["zh, learning rate 0.002, replay 1"]["parameters"]["beta"]["value"]
+    assert apart == pytest.approx(2 + 0.02 + 1, rel=1e-4)
+    left = fits["zh, learning rate 0.002, replay 1"]["left_out"]
+    assert [row["extrapolated"] for row in left] == [True, False, False, False, True]
+    assert list(fit(tmp_path, text, "ratio_rate").facts["fits"]) == [
+        "en, replay 0", "en, replay 1", "zh, replay 0", "zh, replay 1",
+    ]  # fmt: skip
+
+
 def test_a_study_of_ratios_gives_a_law_per_set_and_predicts_what_was_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,7 +75,9 @@ def test_a_study_of_ratios_gives_a_law_per_set_and_predicts_what_was_left_out(
     assert {k: v["value"] for k, v in zh["parameters"].items()} == pytest.approx(
         {"alpha": 0.5, "s": -0.3, "beta": 2.0}, rel=1e-4
     )
-    assert zh["held_out"][0]["relative_error"] < 1e-6
+    (held_out,) = zh["held_out"]
+    assert held_out["at"] == {"ratio": 0.4} and held_out["relative_error"] < 1e-6
+    assert not held_out["extrapolated"]
     assert en["predictions"][0]["value"] == pytest.approx(1.5 + 0.2 * 0.33**1.5, abs=1e-6)
     page = next((tmp_path / "root" / "fit_scaling_law").glob("*/data/*.html")).read_text()
     assert "left out of the fit" in page and page.count('<svg class="plot"') == 2
@@ -101,6 +131,42 @@ def test_ziya2s_law_comes_out_of_its_own_points(tmp_path: Path) -> None:
             "ratio 0.9 is outside of the measured",
         ),
         (HEADER, "ratio", "predict: [{tokens: 9}]", "the inputs of ratio are ratio"),
+        (HEADER, "ratio", "", "no line of a run that went to its end"),
+        ("ratio,loss,set,tokens,loss\n", "ratio", "", "column loss is there twice"),
+        (HEADER + "0.1,,5,2\n", "ratio", "", "line 2: set '' is no name of a validation set"),
+        (HEADER + "40,zh,5,2\n", "ratio", "", "line 2: ratio '40' is above 1; it is a share"),
+        (HEADER + "0.1,zh,5,0\n", "ratio", "", "line 2: loss '0' is no loss"),
+        (HEADER + "0.1,zh,5,1e300\n", "ratio", "", "line 2: loss '1e300' is no loss in nats per token"),
+        (HEADER + '0.1,"z\nh",5,2\n', "ratio", "", "line 3: set 'z\\nh' is no name"),
+        (HEADER + "0.1,zh,5,2\n0.1,zh,5,3\n", "ratio", "", "lines 2 and 3 measure zh at the same place"),
+        ("stopped," + HEADER + "yes,0.1,zh,5,2\n", "ratio", "", "line 2: stopped 'yes' is neither 0 nor 1"),
+        (ratio_lines([0.1, 0.2, 0.3, 0.4]), "ratio", "held_out: [0.5]", "nothing is measured at 0.5"),
+        (
+            ratio_lines([0.1, 0.2, 0.3, 0.4]),
+            "ratio",
+            "{extrapolate: true, predict: [{ratio: -1}]}",
+            "has no value at {'ratio': -1.0}",
+        ),
+        (HEADER, "ratio", "[1]", "not a mapping of settings"),
+        (
+            "ratio,learning_rate,set,tokens,loss\n"
+            + "".join(f"{ratio},{n / 1000},zh,5,{2 + ratio}\n" for ratio in (0.1, 0.2) for n in range(1, 5)),
+            "ratio_rate",
+            "",
+            "needs three ratios and three learning rates",
+        ),
+        (
+            rate_lines([0.1, 0.2]),
+            "critical_ratio",
+            "{domain_set: zh, general_set: en}",
+            "runs differ in more than the ratio (en, learning rate 0.001; en, learning rate 0.002",
+        ),
+        (
+            HEADER + "0.1,zh,0,5\n0.1,en,0,2\n0.2,zh,0,6\n",
+            "critical_ratio",
+            "{domain_set: zh, general_set: en}",
+            "line 4: zh starts at a loss of 6, other runs at 5",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_named(

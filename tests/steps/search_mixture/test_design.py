@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from steps.core.errors import ConfigError
-from steps.search_mixture.cells import stop_rules
+from steps.core.config import config_class, parse_config
+from steps.core.errors import ConfigError, DataError
+from steps.search_mixture.cells import check_supply, stop_rules
 from steps.search_mixture.config import Cell, Config
 from steps.search_mixture.design import cells, pilots
 from steps.search_mixture.losses import Measured, pareto_front, write_csv
@@ -57,6 +58,8 @@ def test_a_design_fills_the_space_and_is_the_same_every_time(design: str) -> Non
         ({"points": 4}, "points: give it for sobol"),
         ({"replays": [1.0]}, "change nothing in stage 1"),
         ({"stages": 3, "stop_after": 0.5}, "stop_after: only searches of one stage"),
+        ({"learning_rates": [float("inf")]}, "learning_rates: each must be a number above 0"),
+        ({"ratios": [n / 500 for n in range(1, 202)]}, "the grid has 603 cells and may have 400"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused(change: dict[str, Any], message: str) -> None:
@@ -92,6 +95,36 @@ def test_a_cell_s_training_has_its_rate_and_as_many_steps_as_all() -> None:
 def test_a_mix_that_has_no_ratio_is_refused(mix: dict[str, Any], additional: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         mix_settings(Config(**{**SPACE, "additional": additional}), Cell(ratio=0.3, learning_rate=1), mix)
+
+
+@pytest.mark.parametrize(
+    ("change", "law", "message"),
+    [
+        ({"additional": ["web/fr"]}, "ratio_rate", "mix has no set web/fr in stage 1"),
+        ({}, "critical_ratio", "a search is fitted with ratio or ratio_rate"),
+        ({"design": "sobol", "points": 8}, "ratio", "search a grid, or the law ratio_rate"),
+        ({"design": "sobol", "points": 8, "replays": [0, 1], "stages": 3}, "ratio_rate", "search a grid"),
+    ],
+)
+def test_a_search_that_cannot_end_is_refused_before_it_starts(
+    change: dict[str, Any], law: str, message: str
+) -> None:
+    sections = {
+        "mix": parse_config(config_class("mix"), MIX, "mix"),
+        "fit_scaling_law": parse_config(config_class("fit_scaling_law"), {"law": law}, "fit_scaling_law"),
+    }
+    for stage in (1, 2, 3):
+        sections[f"pack_{stage}"] = parse_config(config_class("pack"), {"stage": stage}, "pack")
+        sections[f"train_{stage}"] = parse_config(config_class("train"), {**TRAIN, "stage": stage}, "train")
+    with pytest.raises(ConfigError, match=message):
+        Config(**{**SPACE, "tokens": 10**8, **change}).check(sections)
+
+
+def test_a_cell_whose_text_does_not_reach_is_refused() -> None:
+    cell = Cell(ratio=0.3, learning_rate=1e-2)
+    check_supply(cell, [{"set": "web/zh", "asked": 1000, "supplied": 995}])
+    with pytest.raises(DataError, match=r"ratio 0\.3, rate 0\.01: web/zh has 500 of 1,000 tokens"):
+        check_supply(cell, [{"set": "web/zh", "asked": 1000, "supplied": 500}])
 
 
 def test_shares_add_up() -> None:

@@ -1,0 +1,30 @@
+"""What the commands take on the command line in more than one place: NAME=VALUE words, and files of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from steps.core.errors import ConfigError, UsageError
+
+
+def pairs(items: Sequence[str], form: str = "NAME=REFERENCE") -> dict[str, str]:
+    """Words of the ``form``, by name. Raises UsageError that names all that are not."""
+    bad = [item for item in items if "=" not in item]
+    if bad:
+        raise UsageError(f"{', '.join(bad)}: not {form}")
+    return dict(item.partition("=")[::2] for item in items)
+
+
+def settings_of(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file. Raises ConfigError where it cannot be read or is no mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: not a mapping of settings (got {values!r:.60})")
+    return values
