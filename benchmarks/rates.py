@@ -49,7 +49,7 @@ class Sample(NamedTuple):
     seconds: float
     memory: int
     stored: int
-    raw: int
+    raw: float
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ def read_warc(path: Path) -> int:
     with path.open("rb") as file:
         for record in ArchiveIterator(file, record_types=WarcRecordType.response):
             body = record.reader.read()
-            html = bytes_to_str(body, detect_encoding(body))
+            html = bytes_to_str(body, detect_encoding(body) or "utf-8")
             size += len(extract_plain_text(html, main_content=True))
     return size
 

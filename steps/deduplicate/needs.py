@@ -1,6 +1,6 @@
 """Predicts what de-duplication needs: keys and tables grow with documents, memory with the settings.
 
-All figures are of `python -m benchmarks.speed.deduplicate_scale` (2 and 20 million made-up keys) and of
+All figures are of `python -m benchmarks.speed.deduplicate_scale` (1 to 20 million made-up keys) and of
 `python -m benchmarks.rates … --compare` (real texts), rounded up.
 """
 
@@ -21,7 +21,9 @@ CANDIDATE = 150  # bytes of memory where the candidates of the whole corpus are 
 ROW = 9  # bytes of memory there for every document
 PACKED = 0.5  # bytes in a file per byte of text (Chinese articles: 0.45)
 GROUPED = 24  # bytes of a file with their groups
-CANDIDATES = 0.25  # share of documents that have one (0.2 where a fifth are near duplicates)
+# Share of documents that have a candidate: those that are like another, and, by chance, more the more there are to meet
+# (22, 24 and 43 % of 1, 2 and 20 million made-up documents, of which 21 % are near duplicates).
+CANDIDATES, BY_CHANCE = 0.25, 0.0125e-6  # the second for each document of the corpus
 LOPSIDED = 0.05  # share of fingerprints with the most frequent value of a table's first 8 bits
 PROCESS = 270e6  # bytes of the step's process without documents
 WORKER = 120e6  # bytes more for each further worker
@@ -38,7 +40,7 @@ def needs(config: Config, size: Size, workers: int) -> Need:
         everything, max(1.3 * config.partition_documents, LOPSIDED * everything)
     )  # whole block values
     average = size.bytes / max(size.documents, 1)
-    candidates = CANDIDATES * everything
+    candidates = min(1.0, CANDIDATES + BY_CHANCE * everything) * everything
     # a task is full when it has verify_documents, and the group that fills it may be as large
     verified = min(everything, 2 * config.verify_documents) * average * TEXT_TIMES
     work = max(PARTITION_ROW * partition, verified, TEXT_TIMES * size.shard)

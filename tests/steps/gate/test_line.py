@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from steps.core.approval import verify_training
 from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
 from steps.core.config import Runtime
@@ -110,6 +111,29 @@ def test_readers_that_the_training_recipe_does_not_accept_are_refused(clean: tup
         verify_corpus(published.artifact, {"readers": ["automatic"], "policy_digest": "0" * 64})
     with pytest.raises(VerdictRefused, match="carries no verdict"):
         verify_corpus(line.corpus.artifact, AUTOMATIC)
+
+
+def test_a_mix_takes_what_its_recipe_accepts_and_training_holds_it_to_that(
+    clean: tuple[Path, Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, line = clean
+    corpora = {"corpora.own": line.publish(root).ref}
+    policy = line.gate.facts["policy_digest"]
+    with pytest.raises(VerdictRefused, match="rests on automatic readers"):
+        step(root, "mix", {}, corpora)
+    with pytest.raises(VerdictRefused, match="pins") as refused:
+        step(root, "mix", {"accept_readers": ["automatic"], "policy_digest": "0" * 64}, corpora)
+    assert refused.value.exit_code == 78
+    mix = step(root, "mix", {"accept_readers": ["automatic"], "policy_digest": policy}, corpora).artifact
+    assert list(verify_training(mix).corpora) == ["own"]
+    written = Artifact.config.fget
+    for changed, said in ({"accept_readers": ["human"]}, "rests on"), ({"policy_digest": "0" * 64}, "pins"):
+        other = property(
+            lambda self, changed=changed: written(self) | (changed if self.step == "mix" else {})
+        )
+        with monkeypatch.context() as patched, pytest.raises(VerdictRefused, match=said):
+            patched.setattr(Artifact, "config", other)
+            verify_training(mix)
 
 
 def test_a_verdict_on_other_documents_is_refused(clean: tuple[Path, Line], tmp_path: Path) -> None:

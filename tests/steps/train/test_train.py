@@ -227,6 +227,21 @@ def test_stages_chain_weights_always_and_moments_by_setting(
     assert fresh.facts["heldout_loss"]["zh"]["last"] != kept.facts["heldout_loss"]["zh"]["last"]
     with pytest.raises(DataError, match="cannot follow"):
         make_train(root, tokens, model, first)
+    other = make_model(root, mix, characters=3)
+    with pytest.raises(DataError, match="was trained from another model"):
+        make_train(
+            root, make_pack(root, mix, other, stage=2, sequence_length=64), other, first, stage=2, steps=2
+        )
+    shuffled = make_mix(root, seed=2)
+    with pytest.raises(DataError, match="was trained on another mix"):
+        make_train(
+            root,
+            make_pack(root, shuffled, model, stage=2, sequence_length=64),
+            model,
+            first,
+            stage=2,
+            steps=2,
+        )
 
 
 def test_what_does_not_belong_together_is_refused(packed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
