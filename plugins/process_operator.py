@@ -117,8 +117,8 @@ class ProcessStepOperator(BaseOperator):
         self._trace = self._trace.of(self._process)
         if state is not None:
             state.set(_STATE_KEY, asdict(self._trace))
+        assert self._process.stdout is not None
         try:
-            assert self._process.stdout is not None
             for line in log_lines(self._process.stdout):
                 self.log.info("%s", line)
                 last_line = line
@@ -126,7 +126,7 @@ class ProcessStepOperator(BaseOperator):
         finally:
             # a step that ended, or this worker being stopped, must not leave workers of the step behind
             end_processes(self._trace, 0 if self._process.poll() is not None else self.grace)
-            self._process.stdout and self._process.stdout.close()
+            self._process.stdout.close()
         return code, last_line
 
 

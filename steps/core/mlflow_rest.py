@@ -250,7 +250,7 @@ class MlflowRest:
             self.uri + path, data=data, method=method, headers={"Content-Type": kind}
         )
         if authorization := _authorization():
-            request.add_header("Authorization", authorization)
+            request.add_unredirected_header("Authorization", authorization)  # not for where a redirect leads
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 body = answer.read()

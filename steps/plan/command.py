@@ -167,7 +167,10 @@ def plan_run(
         "images": image_pins(),
         "git": os.environ.get("TOKENMILL_GIT", ""),
     }
-    return Plan(*_write_run(store, run), source)
+    run, reference = _write_run(store, run)
+    if run["inputs"]["source"] != source.ref:  # the run is an earlier call's, and its objects were others
+        source = Outcome(Artifact.open(run["inputs"]["source"], store), cached=True)
+    return Plan(run, reference, source)
 
 
 def refuse_what_does_not_fit(found: Sequence[Forecast], root: str) -> None:

@@ -302,6 +302,33 @@ def test_a_broken_answer_is_a_server_that_is_away(answer: bytes) -> None:
         thread.join()
 
 
+def test_credentials_do_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+    seen: dict[str, str] = {}
+
+    def once(name: str, server: socket.socket, answer: str) -> None:
+        connection, _ = server.accept()
+        with connection:
+            seen[name] = connection.recv(65536).decode()
+            connection.sendall(answer.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as other:
+        body = '{"experiment": {"experiment_id": "7"}}'
+        answers = {
+            "first": f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{other.getsockname()[1]}/x\r\n\r\n",
+            "other": f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}",
+        }
+        servers = {"first": first, "other": other}
+        threads = [threading.Thread(target=once, args=(n, servers[n], answers[n])) for n in servers]
+        for thread in threads:
+            thread.start()
+        address = f"http://127.0.0.1:{first.getsockname()[1]}"
+        assert MlflowRest(address, time.monotonic() + 60).experiment("x") == "7"
+        for thread in threads:
+            thread.join()
+    assert "Authorization: Bearer t0ken" in seen["first"] and "t0ken" not in seen["other"]
+
+
 def test_two_senders_at_once_make_one_run_per_task(tracking: str, store: FileStore, dag: str) -> None:
     made = entry(dag)
     store.create(made.path, made.model_dump_json().encode())

@@ -118,6 +118,33 @@ def test_a_benchmark_whose_items_cannot_be_told_is_refused(
         )
 
 
+def test_benchmarks_without_items_are_refused_and_one_beside_others_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
+    folder, web = tmp_path / "benchmarks", make_texts(tmp_path)
+    for name in ("own/exam", "own/lessons", "tasks"):
+        (folder / name).mkdir(parents=True)
+    (folder / "own/lessons/train.jsonl").write_text(json.dumps({"question": QUESTION}))
+    (folder / "own/exam/README.md").write_text("A card.")
+    (folder / "tasks/exam.yaml").write_text("task: exam")
+
+    def mix() -> Outcome:
+        planned, locations = plan(tmp_path, folder)
+        inputs = {"corpora.web": web.ref, "benchmarks": planned.ref}
+        root, runtime = f"file://{tmp_path}", Runtime(workers=1)
+        return run_step("mix", config={}, inputs=inputs, root=root, runtime=runtime, locations=locations)
+
+    with pytest.raises(
+        ConfigError, match=r"none of 3 objects, such as own/exam/README\.md, holds test items"
+    ):
+        mix()
+    (folder / "own/exam/test.jsonl").write_text(json.dumps({"question": QUESTION}))
+    found = mix().facts["benchmarks"]
+    assert {name: counted["items"] for name, counted in found.items()} == {"own/exam": 1, "own/lessons": 0}
+    assert "no test items were read of own/lessons" in caplog.text
+
+
 def test_two_workers_leave_out_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.mix.step, "verify_corpus", lambda artifact, acceptance: None)
     digests = []

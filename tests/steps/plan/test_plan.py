@@ -77,6 +77,7 @@ def test_a_retried_plan_gives_the_run_that_was_written_first(tmp_path: Path, pag
     (pages / "p9.jsonl.gz").write_bytes(gzip.compress(b"{}"))
     again = plan_run(recipe(f"{pages}/*.gz"), root, "manual__2026-11-20T10:00:00+00:00")
     assert again.reference == first.reference and again.run == first.run
+    assert again.result() == {**first.result(), "cached": True}
 
 
 def test_an_object_that_changed_since_the_plan_is_refused(tmp_path: Path, pages: Path) -> None:
