@@ -157,7 +157,7 @@ def plan_run(
     refuse_what_does_not_fit(ahead, root)
     for line in said_before(recipe, configs, inputs, ahead, store):
         LOG.warning("%s", line)
-    run = {
+    run: dict[str, Any] = {
         "dag": recipe.dag,
         "run_id": run_id,
         "dump": dump,
