@@ -49,6 +49,8 @@ class Monitor:
             elif line["kind"] == "heldout":
                 self.log.info("train: step %(step)d, held-out loss of %(set)s %(loss).4f", line)
                 show(f"eval/loss_{line['set']}", line["loss"], line["step"])
+            elif line["kind"] == "diverged":
+                self.stopped = f"step {line['step']}: held-out loss of {line['set']} is {line['loss']}"
             elif line["kind"] == "stopped_early":
                 broken = ", ".join(
                     f"{b['set']} {b['loss']:.4f} above {b['bound']:.4f}" for b in line["bounds"]

@@ -6,6 +6,7 @@ The step's own process (step.py) starts the ranks, watches them and uploads what
 from __future__ import annotations
 
 import json
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -54,14 +55,15 @@ class Rank:
     def run(self) -> int:
         """Train from where the spec says to the last step, to a hopeless loss, or to a request to stop."""
         spec, record = self.spec, self.record
-        if record.step == 0:
-            self.measure()
+        if record.step == 0 and not self.measure():
+            return DIVERGED
         while record.step < spec.steps:
             if not self.step():
                 return DIVERGED
             last = record.step == spec.steps
             if last or record.step % self.config.evaluate_every == 0:
-                self.measure()
+                if not self.measure():
+                    return DIVERGED
                 last = last or self.is_hopeless()
             stop = self.compare() and not last
             if stop or (not last and record.step % self.config.checkpoint_every == 0):
@@ -138,8 +140,8 @@ class Rank:
         record.adam_step, record.tokens = before.adam_step, before.tokens
         return before.step
 
-    def measure(self) -> None:
-        """Held-out loss per set, the mean over its tokens."""
+    def measure(self) -> bool:
+        """Held-out loss per set, the mean over its tokens. False, and told, where one is not finite."""
         layout, size = self.config.layout, self.config.micro_batch
         for name, windows in self.heldout.items():
             unit = size * layout.data
@@ -147,6 +149,9 @@ class Rank:
             chosen = batch_windows(windows, 0, count * unit)
             batches = micro_batches(windows, chosen, size, self.trainer.ranks.data, layout.data)
             loss = self.trainer.evaluate(batches, count)
+            if not math.isfinite(loss):
+                self.report({"kind": "diverged", "step": self.record.step, "set": name, "loss": repr(loss)})
+                return False
             entry = {
                 "step": self.record.step,
                 "tokens": self.record.tokens,
@@ -156,6 +161,7 @@ class Rank:
             }
             self.record.heldout.append(entry)
             self.report({"kind": "heldout", **entry})
+        return True
 
     def is_hopeless(self) -> bool:
         """Whether a held-out loss just measured ends the stage (`stop_above`); it is recorded then."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from safetensors.torch import load_file, save_file
 
 from steps.core.approval import Approved
 from steps.core.artifact import Artifact
@@ -22,7 +23,7 @@ from steps.core.errors import ConfigError, DataError, VerdictRefused
 from steps.core.step import run_step
 from steps.train.estimate import MEMORY
 from steps.train.gang import STOP
-from steps.train.prepare import check_origin
+from steps.train.prepare import check_origin, fetch_named
 from tests.steps.train.nursery import Nursery
 from tests.steps.training import approve_all, make_mix, make_model, make_pack, make_train
 
@@ -317,6 +318,24 @@ def test_a_hopeless_run_ends_early_with_an_artifact_that_nothing_goes_on_from(
     unknown = [{"at_tokens": 0, "bounds": [{"set": "code", "loss": 1.0}]}]
     with pytest.raises(ConfigError, match="nothing is held out as code"):
         make_train(root, tokens, model, stop_above=unknown)
+
+
+@pytest.mark.timeout(300)
+def test_a_held_out_loss_that_is_not_finite_ends_the_run_with_its_set(
+    packed: Any, forked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _, model, tokens = packed
+
+    def broken(artifact: Artifact, kind: str, folder: Path) -> list[Path]:
+        (path,) = fetch_named(artifact, kind, folder)
+        tensors = load_file(path)
+        tensors["model.norm.weight"][0] = float("nan")
+        save_file(tensors, path)
+        return [path]
+
+    monkeypatch.setattr("steps.train.prepare.fetch_named", broken)
+    with pytest.raises(DataError, match=r"diverged at step 0: held-out loss of \w+ is nan; lower"):
+        make_train(root, tokens, model, steps=2)
 
 
 @pytest.mark.timeout(300)
