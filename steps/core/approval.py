@@ -48,9 +48,8 @@ def verify_training(artifact: Artifact) -> Approved:
         if name.startswith("corpora."):
             corpus = mix.input(name)
             corpora[name.removeprefix("corpora.")] = (corpus, verify_corpus(corpus, acceptance))
-    ungated = {
-        name: str(found.get("ungated", "")) for name, found in mix.config.get("supervised", {}).items()
-    }
+    sets = mix.config.get("supervised", {})
+    ungated = {name: str(sets.get(name, {}).get("ungated", "")) for name in mix.facts["ungated"]}
     silent = sorted(name for name, reason in ungated.items() if not reason.strip())
     if silent:
         raise VerdictRefused(

@@ -12,11 +12,14 @@ from steps.core.errors import ConfigError, UsageError
 
 
 def pairs(items: Sequence[str], form: str = "NAME=REFERENCE") -> dict[str, str]:
-    """Words of the ``form``, by name. Raises UsageError that names all that are not."""
+    """Words of the ``form``, by name. Raises UsageError that names all that are not, and names given twice."""
     bad = [item for item in items if "=" not in item]
     if bad:
         raise UsageError(f"{', '.join(bad)}: not {form}")
-    return dict(item.partition("=")[::2] for item in items)
+    found = dict(item.partition("=")[::2] for item in items)
+    if len(found) < len(items):
+        raise UsageError(f"{', '.join(items)}: each needs a name of its own")
+    return found
 
 
 def settings_of(path: Path) -> dict[str, Any]:

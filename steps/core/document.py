@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
+
+from steps.core.errors import DataError
 
 ORIGIN = pa.struct([("shard", pa.string()), ("row", pa.int64())])
 SCHEMA = pa.schema(
@@ -29,6 +32,7 @@ SUPERVISED_FIELDS = [("prompt", pa.string()), ("response", pa.string()), ("task"
 SUPERVISED_SCHEMA = pa.schema(
     [*SCHEMA, *(pa.field(*field) for field in SUPERVISED_FIELDS)], metadata=SCHEMA.metadata
 )
+PAIR = ("prompt", "response")
 DIGEST_BYTES = 32
 
 
@@ -40,6 +44,32 @@ def doc_id(url: str, raw_text: str) -> str:
     return xxhash.xxh3_128_hexdigest(url.encode() + b"\n" + raw_text.encode("utf-8", "surrogatepass"))
 
 
+def is_supervised(names: Iterable[str]) -> bool:
+    """Whether documents with these columns have prompt and response beside their text."""
+    return PAIR[0] in names
+
+
+def joined(prompts: pa.ChunkedArray | pa.Array, responses: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
+    """The texts that prompts and responses stand for: what is judged, and what a verdict is bound to."""
+    return pc.binary_join_element_wise(prompts, responses, "\n")
+
+
+def check_pairs(table: pa.Table) -> None:
+    """Raise DataError unless the text of every document is its prompt and response, where it has them.
+
+    Training reads those, and everything before it looks at the text: one that differs would get past masks and rules.
+    """
+    if not is_supervised(table.column_names):
+        return
+    same = pc.fill_null(pc.equal(joined(*(table[name] for name in PAIR)), table["text"]), False)
+    if not pc.all(same).as_py():
+        row = pc.index(same, False).as_py()
+        raise DataError(
+            f"the text of document {table['doc_id'][row].as_py()} (row {row}) is not its prompt and response on lines "
+            "of their own; ingest and preprocess its set again"
+        )
+
+
 def text_digests(texts: Iterable[str]) -> np.ndarray:
     """sha256 of each text's UTF-8 bytes, as an (n, 32) uint8 array."""
     digests = b"".join(hashlib.sha256(text.encode()).digest() for text in texts)
@@ -48,6 +78,4 @@ def text_digests(texts: Iterable[str]) -> np.ndarray:
 
 def text_bytes(texts: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """The UTF-8 length of each text, as an int64 array; 0 for a missing one."""
-    import pyarrow.compute as pc
-
     return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)

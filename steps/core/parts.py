@@ -26,7 +26,7 @@ from steps.core.config import Runtime, StepConfig
 from steps.core.corpus import CorpusShard
 from steps.core.counts import Counts
 from steps.core.digest import bytes_digest, canonical_json, file_digest, json_digest
-from steps.core.document import text_digests
+from steps.core.document import check_pairs, text_digests
 from steps.core.errors import DataError
 from steps.core.ledger import LedgerWriter
 from steps.core.manifest import FileEntry, Reference
@@ -149,7 +149,11 @@ class PartWriter:
         )
 
     def put_shard(self, number: int, table: pa.Table, signals: pa.Table | None = None) -> FileEntry:
-        """Upload base shard ``number`` (schema of `document.SCHEMA`) with its text digests and signal columns."""
+        """Upload base shard ``number`` (a schema of document.py) with its text digests and signal columns.
+
+        Raises DataError where a prompt and its response are not the document's text.
+        """
+        check_pairs(table)
         entry = self.put_table(f"shards/{number:05d}.parquet", table.combine_chunks(), "shard")
         digests = text_digests(table["text"].to_pylist())
         self.put_bytes(

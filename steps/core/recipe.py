@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     dag: Literal["language_models", "data_factory", "synthesize", "continual_pretraining", "mixture_search"]
     description: str = ""
     sources: list[RecipeSource] = Field(
-        default_factory=list, description="Raw data sets; none where the DAG reads corpora only."
+        default_factory=list, description="Raw data sets; none where a run reads published corpora only."
     )
     inputs: dict[str, str | dict[str, str]] = Field(
         default_factory=dict,
@@ -54,9 +54,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _sources_are_read(self) -> Recipe:
-        reads = any(stage.step == "ingest" for stage in stages(self.dag))
-        if reads != bool(self.sources):
-            raise ValueError("sources: name at least one" if reads else f"sources: DAG {self.dag} reads none")
+        if not any(stage.step == "ingest" for stage in stages(self.dag)):
+            if self.sources:
+                raise ValueError(f"sources: DAG {self.dag} reads none")
+        elif not self.sources and not self.inputs.get("corpora"):
+            raise ValueError("sources: name at least one")
         return self
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.core.arguments import pairs
+from steps.core.errors import UsageError
 from steps.core.inspection import find_artifact
 from steps.core.step import run_step
 from steps.core.task import result_of
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     """Measure the runs, and write their table."""
     runs = pairs(arguments.runs, "NAME=TRAIN")
+    if not arguments.out.parent.is_dir():
+        raise UsageError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     config = {"sets": arguments.sets, **({"embedder": arguments.embedder} if arguments.embedder else {})}
     inputs = {f"runs.{name}": find_artifact(ref, root).ref for name, ref in runs.items()}
     made = run_step("data_attributes", config=config, inputs=inputs, root=root)

@@ -98,8 +98,8 @@ def weighted(mix: Artifact, plan: pa.Table) -> tuple[float, float]:
     )
     if unread := [row["input"] for row in sizes if not row["input"].startswith("corpora.")]:
         raise DataError(
-            f"the stage takes documents of {', '.join(unread)}, which no one has reviewed; the law needs a run on "
-            "gated corpora alone, or such a set published through a gate"
+            f"{mix.reference.uri}: the stage takes documents of {', '.join(unread)}, which no one has reviewed; "
+            "the law needs a run on gated corpora alone, or such a set published through a gate"
         )
     figures = np.array([attributes(mix.input(row["input"]))[:2] for row in sizes])
     weights = np.array([row["bytes_sum"] for row in sizes], float)

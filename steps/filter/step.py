@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.document import text_bytes
+from steps.core.document import PAIR, is_supervised, text_bytes
 from steps.core.errors import DataError, StepError
 from steps.core.parts import PartResult
 from steps.core.source import source_kinds
@@ -206,20 +206,24 @@ def filter_batch(
     stays = ~fired.any(axis=0)
     edits, dropped = _edits(config, found, judged & stays)
     fired |= dropped
-    stays &= ~dropped.any(axis=0)
+    pieces = _edited(found, edits, _prompt_ends(table))
+    emptied = _emptied(found, edits, pieces)
+    for number, (rule_number, _) in emptied.items():
+        fired[rule_number, number] = True
+    stays &= ~fired.any(axis=0)
     _measure_loss(config, found, edits)
     after = judge_documents(rules, found.document, judged, after_edits=True) & stays
     fired |= after
     reason = first_rule(fired)
     keep = reason < 0
     edits = Edits(*(column[keep[edits.document]] for column in edits))
-    texts = _edited_texts(found, edits)
     rows = table["_row"].to_numpy()
     for i in range(table.num_rows):
         group = (sources[i], languages[i])
         part.count.add_input(*group, 1, sizes[i])
         if keep[i]:
-            part.count.add_kept(*group, 1, sizes[i], written=len(texts[i]) if i in texts else None)
+            written = len(b"\n".join(pieces[i])) if i in pieces else None
+            part.count.add_kept(*group, 1, sizes[i], written=written)
             continue
         rule = rules[reason[i]]
         part.count.add_removed(rule.id, *group, 1, sizes[i])
@@ -233,11 +237,11 @@ def filter_batch(
             language=languages[i],
             value=float(found.document[rule.signal][i]) if rule.level == "document" else None,
             bytes=sizes[i],
-            detail=", ".join(others) or None,
+            detail=", ".join(others) or (emptied[i][1] if i in emptied else None),
         )
     _record_edits(part, config, found, edits, rows, doc_ids, sources, languages, shard)
     effects = rule_effects(rules, fired, sizes, doc_ids, edits)
-    kept, signals = _tables(table, found, texts, reason, config, carried, shard)
+    kept, signals = _tables(table, found, pieces, reason, config, carried, shard)
     return kept, signals, effects
 
 
@@ -285,17 +289,48 @@ def _measure_loss(config: Config, found: Measured, edits: Edits) -> None:
     found.document["lost_share"] = np.round(np.divide(lost, np.maximum(characters, 1)), 6)
 
 
-def _edited_texts(found: Measured, edits: Edits) -> dict[int, bytes]:
-    """New text by document number, for those that lose something."""
-    texts = {}
+def _prompt_ends(table: pa.Table) -> np.ndarray | None:
+    """int64[documents]: where in its text, in bytes, a document's prompt ends; None of plain documents."""
+    return text_bytes(table[PAIR[0]]) if is_supervised(table.column_names) else None
+
+
+def _edited(found: Measured, edits: Edits, prompt_ends: np.ndarray | None) -> dict[int, list[bytes]]:
+    """By number of a document that loses something, its new text: in one piece, or as prompt and response.
+
+    No span is in both, since a line end is between them.
+    """
+    pieces = {}
     numbers, first = np.unique(edits.document, return_index=True)
     bounds = np.append(first, len(edits.document))
     for i, number in enumerate(numbers.tolist()):
         a, b = bounds[i], bounds[i + 1]
         begin, stop = found.offsets[number], found.offsets[number + 1]
-        text = found.data[begin:stop].tobytes()
-        texts[number] = rebuild(text, edits.start[a:b] - begin, edits.end[a:b] - begin)
-    return texts
+        text, start, end = found.data[begin:stop].tobytes(), edits.start[a:b] - begin, edits.end[a:b] - begin
+        if prompt_ends is None:
+            pieces[number] = [rebuild(text, start, end)]
+            continue
+        cut = int(prompt_ends[number])
+        later, at = start > cut, cut + 1
+        prompt = text[:cut] if later.all() else rebuild(text[:cut], start[~later], end[~later])
+        response = rebuild(text[at:], start[later] - at, end[later] - at) if later.any() else text[at:]
+        pieces[number] = [prompt, response]
+    return pieces
+
+
+def _emptied(found: Measured, edits: Edits, pieces: dict[int, list[bytes]]) -> dict[int, tuple[int, str]]:
+    """By number of a document that lost its whole prompt or response: the rule of an edit in it, and a detail.
+
+    What is left is no pair, so the document goes.
+    """
+    emptied = {}
+    for number, fields in pieces.items():
+        if len(fields) < len(PAIR):
+            continue
+        for name, field, edit in zip(PAIR, fields, (0, -1), strict=True):
+            if not field.strip():
+                mine = np.flatnonzero(edits.document == number)  # in text order: the prompt's come first
+                emptied[number] = int(edits.rule[mine[edit]]), f"nothing is left of its {name}"
+    return emptied
 
 
 def _record_edits(
@@ -331,7 +366,7 @@ def _record_edits(
 def _tables(
     table: pa.Table,
     found: Measured,
-    texts: dict[int, bytes],
+    pieces: dict[int, list[bytes]],
     reason: np.ndarray,
     config: Config,
     carried: list[str],
@@ -341,9 +376,14 @@ def _tables(
 
     The second is what `tokenmill rules try` judges again, without the texts.
     """
-    column = table["text"].to_pylist()
-    for number, text in texts.items():
-        column[number] = text.decode()
+    columns = {"text": table["text"].to_pylist()}
+    if is_supervised(table.column_names):
+        columns |= {name: table[name].to_pylist() for name in PAIR}
+    for number, fields in pieces.items():
+        columns["text"][number] = b"\n".join(fields).decode()
+        if len(fields) == len(PAIR):
+            for name, field in zip(PAIR, fields, strict=True):
+                columns[name][number] = field.decode()
     rows = table["_row"]
     origin = pa.StructArray.from_arrays(
         [pa.array([shard.sha256] * table.num_rows), rows.combine_chunks().cast(pa.int64())], ["shard", "row"]
@@ -351,7 +391,8 @@ def _tables(
     whole = table.select(
         [n for n in table.column_names if n in carried or n not in (ROW, *shard.signal_names)]
     )
-    for name, values in (("text", pa.array(column, pa.string())), ("origin", origin)):
+    made = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    for name, values in (*made.items(), ("origin", origin)):
         whole = whole.set_column(whole.column_names.index(name), name, values)
     optional = sorted(name for name in found.document if is_optional(name))
     names = [f"{n}_per_1000" for n in config.measures()] + [f"{n}_lines" for n in config.measures()]
@@ -372,7 +413,7 @@ def write_report(task: dict[str, Any], part: PartWriter) -> None:
 
 STEP = Step(
     name="filter",
-    version=7,
+    version=8,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("classifiers", optional=True, many=True)),

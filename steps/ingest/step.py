@@ -27,9 +27,11 @@ SPLITTABLE = frozenset({"jsonl", "warc"})  # formats in which steps/ingest/split
 def run(context: StepContext) -> None:
     """Cut large objects into pieces, then read several small objects or one piece per task."""
     listing = SourceListing.of(context.inputs["source"])
-    if not listing.objects:
-        names = ", ".join(source.name for source in listing.sources) or "the recipe"
+    if listing.sources and not listing.objects:
+        names = ", ".join(source.name for source in listing.sources)
         raise DataError(f"dump {listing.dump}: source {names} has no objects; check the source's uri")
+    if not listing.sources:
+        context.log.info("ingest: the recipe has no sources of its own; published corpora are read by others")
     hide_environment()  # here too: the keys of the workers' parent are the same
     pieces = cut_objects(context, listing)
     tasks = [

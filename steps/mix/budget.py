@@ -11,9 +11,9 @@ EXACT = Decimal("1e-9")  # by which shares may miss one
 
 def shares_of_one(shares: dict[str, float], where: str) -> None:
     """Raise ValueError unless the shares are positive and add up to one."""
-    low = sorted(name for name, share in shares.items() if share < 0)
-    if low:
-        raise ValueError(f"{where}: the share of {', '.join(low)} is below 0")
+    odd = sorted(name for name, share in shares.items() if not 0 <= share <= 1)
+    if odd:
+        raise ValueError(f"{where}: the share of {', '.join(odd)} is not from 0 to 1")
     total = sum((Decimal(str(share)) for share in shares.values()), Decimal(0))
     if abs(total - 1) > EXACT:
         raise ValueError(f"{where}: the shares add up to {float(total):g}, not to 1")

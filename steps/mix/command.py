@@ -54,6 +54,8 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
         return train(arguments, root)
     if not arguments.trained or not arguments.out:
         raise UsageError("topics update needs the round's training artifact, and --out")
+    if not arguments.out.parent.is_dir():
+        raise UsageError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     if not 0 < arguments.alpha < 1:
         raise UsageError(f"--alpha {arguments.alpha:g} is not between 0 and 1")
     made = find_artifact(arguments.trained, root)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from steps.core.config import StepConfig, Supply
 from steps.mix.budget import Budget, shares_of_one
 
+SHORTEST_REASON = 10  # characters (own choice)
 TOPIC = re.compile(r"[A-Za-z0-9_-]+")
 MOST_BYTES_PER_TOKEN = 3.6  # Ziya2 Table 2 with the extended tokenizer: 2.5 (code) to 3.6 (Pile)
 
@@ -106,7 +107,21 @@ class SupervisedSet(Amount):
     template: Literal["question_answer", "q_a", "problem_solution", "multiple_choice", "text"] = Field(
         "question_answer", description="Prompt around each document (Ziya2 §3.2); text takes it as it is."
     )
-    ungated: str = Field(min_length=10, description="Why this set needs no verdict; shown in the model card.")
+    ungated: str = Field(
+        "",
+        description="Why this set needs no verdict; shown in the model card. Empty: it comes from a published corpus, "
+        "which has one, such as what `synthesize` made.",
+    )
+
+    @field_validator("ungated")
+    @classmethod
+    def _a_reason(cls, value: str) -> str:
+        if value and len(value.strip()) < SHORTEST_REASON:
+            raise ValueError(
+                f"{value!r} is no reason: give one of {SHORTEST_REASON} characters or more, or leave it out where the "
+                "set comes from a published corpus"
+            )
+        return value
 
 
 class Decontamination(BaseModel):
@@ -160,7 +175,8 @@ class Config(StepConfig):
     )
     supervised: dict[str, SupervisedSet] = Field(
         default_factory=dict,
-        description="Supervised sets by source, or source/task; documents of others are left out.",
+        description="Supervised sets by source, or source/task, of the run's own sources and of published corpora. Own "
+        "ones that are not named are left out; published ones are plain text of web.",
     )
     budgets: dict[Annotated[int, Field(ge=1, le=3)], Budget] = Field(
         default_factory=dict,
@@ -296,16 +312,15 @@ class Config(StepConfig):
     def shortfalls(self, supply: Mapping[str, Mapping[str, Supply]]) -> list[str]:
         """Data sets that have less than they are asked for; held-out documents and test items go off that, too."""
         budgeted = {name: Amount(tokens=sum(stages.values())) for name, stages in self.budgeted.items()}
-        asked: list[tuple[str, str, str, Amount]] = [
-            ("web", name, "corpora", budgeted.get(name) or self.web[name]) for name in self.web_sources
-        ]
-        asked += [
-            ("supervised", name, "supervised", budgeted.get(name, amount))
-            for name, amount in self.supervised.items()
-        ]
         found = []
-        for field, name, given, amount in asked:
-            if given in supply:
-                said = amount.missing(supply[given].get(name, supply[given].get(name.partition("/")[0])))
-                found += [f"{field}.{name}: {said}; nothing is repeated for it"] if said else []
+        for name in self.web_sources:
+            if "corpora" in supply:
+                said = (budgeted.get(name) or self.web[name]).missing(supply["corpora"].get(name))
+                found += [f"web.{name}: {said}; nothing is repeated for it"] if said else []
+        for name, own in self.supervised.items():
+            there = [supply.get(given, {}) for given in ("supervised", "corpora")]
+            most = next((s[key] for s in there for key in (name, name.partition("/")[0]) if key in s), None)
+            if most is not None or ("supervised" if own.ungated else "corpora") in supply:
+                said = budgeted.get(name, own).missing(most)
+                found += [f"supervised.{name}: {said}; nothing is repeated for it"] if said else []
         return found

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from steps.core.artifact import Artifact
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.document import text_bytes, text_digests
+from steps.core.document import PAIR, check_pairs, is_supervised, text_bytes, text_digests
 from steps.core.document_set import corpus_documents
-from steps.core.errors import DataError, VerdictRefused
+from steps.core.errors import ConfigError, DataError, VerdictRefused
 from steps.core.parts import PartWriter, open_artifact
 from steps.core.step import Input, PartResult, Step, StepContext
 from steps.core.verification import Acceptance, verify_corpus
@@ -26,10 +26,13 @@ from steps.mix.report import report
 from steps.mix.templates import code_language
 from steps.mix.topics import by_topic, topic_groups
 
+SUPERVISED = "supervised"  # the input of the run's own sets, and the first part of their names in plans
+
 
 def run(ctx: StepContext) -> None:
     """Check every verdict, key every document, choose, and write one plan per stage and one row list per shard."""
     config: Config = ctx.config
+    ungated = ungated_sets(ctx.inputs, config)
     acceptance = Acceptance(policy_digest=config.policy_digest, readers=config.accept_readers)
     for name, artifact in ctx.input_list("corpora").items():
         verify_corpus(artifact, acceptance)
@@ -47,12 +50,33 @@ def run(ctx: StepContext) -> None:
     for key, value in chosen.result.items():
         ctx.set(key, value)
     ctx.set("left_out", matched([part.result["matched"] for part in scans]))
-    ctx.set("ungated", {name: found.ungated for name, found in sorted(config.supervised.items())})
+    ctx.set("ungated", {name: config.supervised[name].ungated for name in ungated})
     for shortfall in chosen.result["shortfalls"]:
         ctx.log.warning(
             "mix: stage %(stage)s asks %(set)s for %(asked)s %(unit)s, and it has %(supplied)s; nothing is repeated",
             shortfall,
         )
+
+
+def ungated_sets(inputs: dict[str, Artifact], config: Config) -> list[str]:
+    """The supervised sets that the run's own sources hold, which no gate has judged.
+
+    Raises ConfigError for one whose recipe does not say why that is well.
+    """
+    if SUPERVISED not in inputs:
+        return []
+    groups = inputs[SUPERVISED].manifest.identity.counts.groups
+    sources = {group.rpartition("|")[0] for group in groups}
+    found = sorted(name for name in config.supervised if {name, name.partition("/")[0]} & sources)
+    if silent := [name for name in found if not config.supervised[name].ungated]:
+        raise ConfigError(
+            "\n".join(
+                f"mix.supervised.{name}.ungated: the set is the run's own, which no gate has judged; say why "
+                "it needs no verdict, or take it from a published corpus"
+                for name in silent
+            )
+        )
+    return found
 
 
 def collect(ctx: StepContext) -> dict[str, Any]:
@@ -138,9 +162,8 @@ def scan(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     table = read_shard(shard, task["shard"]["input"])
     if not np.array_equal(text_digests(table["text"].to_pylist()), shard.kept_text_digests()):
         raise VerdictRefused(f"mix: texts of shard {shard.sha256[:12]} are not those that were approved")
-    supervised = task["shard"]["input"] == "supervised"
-    sources, tasks = table["source"].to_pylist(), table["task"].to_pylist()
-    sets = [_data_set(source, kind, supervised, config) for source, kind in zip(sources, tasks, strict=True)]
+    check_pairs(table)
+    sets = data_sets(table, task["shard"]["input"] == SUPERVISED, config)
     if any(found.topics for found in config.web.values()):
         sets = by_topic(sets, table, part)
     table = table.append_column("set", pa.array(sets, pa.string()))
@@ -152,15 +175,13 @@ def scan(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         held[used], found = leave_out(table.filter(pa.array(used)), shard.sha256, task, part)
         table = table.filter(pa.array(~held))
     name = f"scan/{task['shard']['input']}-{shard.index:05d}.parquet"
-    part.put_table(name, keys_of(table, shard.sha256, supervised, config), "scan", temporary=True)
+    part.put_table(name, keys_of(table, shard.sha256, config), "scan", temporary=True)
     return {"rows": table.num_rows, "matched": found}
 
 
 def read_shard(shard: CorpusShard, name: str) -> pa.Table:
     """The kept rows; columns that are missing or null are empty texts, but for the text itself."""
-    table = shard.read(
-        ["doc_id", "url", "source", "language", "text", "metadata", "prompt", "response", "task"]
-    )
+    table = shard.read(["doc_id", "url", "source", "language", "text", "metadata", *PAIR, "task"])
     if "text" not in table.column_names:
         raise DataError(f"shard {shard.sha256[:12]} of {name} has no column text; ingest it again")
     for column in ("source", "language", "task"):
@@ -175,18 +196,21 @@ def read_shard(shard: CorpusShard, name: str) -> pa.Table:
     return table
 
 
-def keys_of(table: pa.Table, shard: str, supervised: bool, config: Config) -> pa.Table:
+def keys_of(table: pa.Table, shard: str, config: Config) -> pa.Table:
     """What choosing and packing need to know of each document, without its text; about 60 bytes a row."""
     rows, sets = table[ROW].to_numpy(), table["set"].to_pylist()
+    supervised = pc.fill_null(pc.starts_with(table["set"], f"{SUPERVISED}/"), False)
+    # a pair that is trained on as plain text has no task
+    task = pc.if_else(supervised, table["task"], "")
     # a document of a supervised set is held out with its task, one with a topic with that, others with their language
-    tasked = pc.if_else(pc.equal(table["task"], ""), table["source"], table["task"])
+    tasked = pc.if_else(pc.equal(task, ""), table["source"], task)
     fenced = {name for name in set(sets) if name and config.template(name) == "code"}
     tags = [""] * len(rows)
     if fenced:
         places = zip(sets, table["url"].to_pylist(), table["metadata"].to_pylist(), strict=True)
         tags = [code_language(url, metadata) if name in fenced else "" for name, url, metadata in places]
     text = pa.dictionary(pa.int32(), pa.string())
-    groups = tasked if supervised else topic_groups(table)
+    groups = pc.if_else(supervised, tasked, topic_groups(table))
     return pa.table(
         {
             "row": pa.array(rows),
@@ -197,20 +221,27 @@ def keys_of(table: pa.Table, shard: str, supervised: bool, config: Config) -> pa
             "group": groups.cast(text),
             "source": table["source"].cast(text),
             "language": table["language"].cast(text),
-            "task": (table["task"]).cast(text),
+            "task": task.cast(text),
             "tag": pa.array(tags, pa.string()).cast(text),
         }
     )
 
 
-def _data_set(source: str, task: str, supervised: bool, config: Config) -> str | None:
-    """The name of a document's data set, or None where the recipe does not use it."""
-    if supervised:
-        for name in (f"{source}/{task}", source):
+def data_sets(table: pa.Table, own: bool, config: Config) -> list[str | None]:
+    """The data set of each document, or None where the recipe does not use it.
+
+    A pair belongs to the supervised set of its name, whether it comes from the run's ``own`` sources or a gated corpus;
+    gated ones that have no such set are plain text. Own plain texts are a supervised set too, or nothing.
+    """
+    named_sets = own or is_supervised(table.column_names)
+
+    def named(source: str, task: str) -> str | None:
+        for name in (f"{source}/{task}", source) if named_sets else ():
             if name in config.supervised:
-                return f"supervised/{name}"
-        return None
-    return f"web/{source}" if config.web_set(source) is not None else None
+                return f"{SUPERVISED}/{name}"
+        return f"web/{source}" if not own and config.web_set(source) is not None else None
+
+    return [named(*row) for row in zip(table["source"].to_pylist(), table["task"].to_pylist(), strict=True)]
 
 
 STEP = Step(
@@ -220,7 +251,7 @@ STEP = Step(
     run=run,
     inputs=(
         Input("corpora", optional=True, many=True),
-        Input("supervised", optional=True),
+        Input(SUPERVISED, optional=True),
         Input(BENCHMARKS, optional=True),
         Input("classifiers", optional=True, many=True),
     ),

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.core.corpus import Corpus
+from steps.core.document import PAIR
 from steps.core.parts import PartWriter, open_artifact
 from steps.pack.blocks import ENTRY, HELD_OUT_SETS, ROUTE, TRAIN, append, read_ranges
 from steps.pack.fit import gather
@@ -73,9 +74,7 @@ def encode_shard(key: str, part: PartWriter, dtype: np.dtype[Any], file: BinaryI
     lengths = [np.zeros(0, np.int64)]
     if listed.num_rows:
         shard = corpus_of(mix.ref, entry.meta["input"]).shards[entry.meta["index"]]
-        columns = ["language", "text"]
-        columns += ["prompt", "response"] if entry.meta["input"] == "supervised" else []
-        table = shard.read(columns, kept=False).take(listed["row"])
+        table = shard.read(["language", "text", *PAIR], kept=False).take(listed["row"])
         templates = json.loads(mix.read_bytes(mix.file("templates.json")))
         encode = open_encoder(model.ref)
         for at in range(0, listed.num_rows, BATCH):

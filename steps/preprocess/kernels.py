@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from steps.core.document import joined
 from steps.preprocess.config import Config
 from steps.text import normalise
 from steps.text import scan_tables as bits
@@ -37,34 +38,64 @@ OPINION_COLUMNS = ("language_score", "language_fasttext", "language_cld2", "lang
 
 class Prepared(NamedTuple):
     """A batch of documents: their guesses; whether each is in a wanted language (bool); of those that are, in order,
-    the new texts (an Arrow string array) and counts, int64[kept, COUNT_COLUMNS].
+    the new texts (an Arrow string array) and counts, int64[kept, COUNT_COLUMNS]; of pairs, the new fields by name.
     """
 
     guesses: list[Guess]
     wanted: np.ndarray
     texts: pa.Array
     counts: np.ndarray
+    fields: Mapping[str, pa.Array] = {}
 
 
-def prepare(texts: pa.Array, declared: Sequence[str], prose: np.ndarray, config: Config) -> Prepared:
+def prepare_pairs(
+    texts: pa.Array,
+    fields: Mapping[str, pa.Array],
+    declared: Sequence[str],
+    prose: np.ndarray,
+    config: Config,
+) -> Prepared:
+    """`prepare` of supervised documents: each of their ``fields`` by itself, in the language of the whole text.
+
+    The new text is the new fields, a line end between them, so that nothing stands in a field that the text, which
+    is judged, does not have.
+    """
+    whole = prepare(texts, declared, prose, config)
+    kept = np.flatnonzero(whole.wanted)
+    guesses = [whole.guesses[number] for number in kept.tolist()]
+    done = {
+        name: prepare(column.take(pa.array(kept)), [], prose[kept], config, guesses)
+        for name, column in fields.items()
+    }
+    made = {name: one.texts for name, one in done.items()}
+    counts = np.sum([one.counts for one in done.values()], axis=0)
+    return whole._replace(texts=joined(*made.values()), counts=counts, fields=made)
+
+
+def prepare(
+    texts: pa.Array,
+    declared: Sequence[str],
+    prose: np.ndarray,
+    config: Config,
+    known: Sequence[Guess] | None = None,
+) -> Prepared:
     """Classify a batch, and clean and mask the documents in a wanted language.
 
     Mojibake is undone first, since it looks like any language but its own. Documents that are not ``prose``
-    (bool[documents]: code and mathematics) keep their typography.
+    (bool[documents]: code and mathematics) keep their typography. ``known`` are guesses made on more of their text:
+    all of these documents are wanted.
     """
     data, offsets = text_buffers(texts)
     batch = Batch(data, offsets, np.zeros(len(prose), bool), prose)
     settings = Settings(config.simplify, config.emoji, config.emoticons)
     batch, lines, repaired = repair(batch, lookup(settings))
-    guesses = identify_batch(batch.data, batch.offsets, lines)
-    if config.trust_declared_language:
-        guesses = [
-            guess._replace(language=said, score=1.0) if said not in ("", "und") else guess
-            for said, guess in zip(declared, guesses, strict=True)
-        ]
-    wanted = np.array(
-        [g.language in config.languages and g.score >= config.min_language_score for g in guesses], bool
-    )
+    if known is None:
+        guesses = identify(batch, lines, declared, config)
+        wanted = np.array(
+            [g.language in config.languages and g.score >= config.min_language_score for g in guesses], bool
+        )
+    else:
+        guesses, wanted = list(known), np.ones(len(known), bool)
     kept = np.flatnonzero(wanted)
     left = _count_left(batch, lines, kept)
     batch = replace(batch, chinese=np.array([g.language == "zh" for g in guesses], bool))
@@ -85,6 +116,17 @@ def prepare(texts: pa.Array, declared: Sequence[str], prose: np.ndarray, config:
         masked.sum(axis=1),
     )  # fmt: skip
     return Prepared(guesses, wanted, string_array(batch), np.stack(columns, axis=1))
+
+
+def identify(batch: Batch, lines: Scan, declared: Sequence[str], config: Config) -> list[Guess]:
+    """The language of each document: guessed, or what its source says where that is trusted."""
+    guesses = identify_batch(batch.data, batch.offsets, lines)
+    if not config.trust_declared_language:
+        return guesses
+    return [
+        guess._replace(language=said, score=1.0) if said not in ("", "und") else guess
+        for said, guess in zip(declared, guesses, strict=True)
+    ]
 
 
 def repair(batch: Batch, table: Tables) -> tuple[Batch, Scan, np.ndarray]:

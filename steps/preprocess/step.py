@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from steps.core.corpus import ROW, Corpus, CorpusShard
-from steps.core.document import ORIGIN, text_bytes
+from steps.core.document import ORIGIN, PAIR, is_supervised, text_bytes
 from steps.core.errors import ConfigError, DataError
 from steps.core.parts import PartWriter
 from steps.core.step import Input, Step, StepContext
 from steps.preprocess.config import Config
-from steps.preprocess.kernels import COUNT_COLUMNS, OPINION_COLUMNS, Prepared, prepare
+from steps.preprocess.kernels import COUNT_COLUMNS, OPINION_COLUMNS, Prepared, prepare, prepare_pairs
 from steps.preprocess.report import report
 from steps.text.language import Guess, model_digest
 
@@ -68,10 +68,12 @@ class ShardWork:
             name: table[name].to_pylist() for name in ("doc_id", "source", "language", "metadata", ROW)
         }
         self.texts = table["text"].combine_chunks()
+        names = PAIR if is_supervised(table.column_names) else ()
+        self.fields = {name: table[name].combine_chunks() for name in names}
         self.sizes = text_bytes(self.texts)
         self.seen: Counter[str] = Counter()
         self.kept: list[int] = []
-        self.written: list[pa.Array] = []
+        self.written: dict[str, list[pa.Array]] = {name: [] for name in ("text", *names)}
         self.guesses: list[Guess] = []
         self.counts: list[np.ndarray] = []
 
@@ -111,31 +113,39 @@ class ShardWork:
                 detail = f"{guess.language} {guess.score:.3f}"
                 self._remove(number, guess.language, size, NOT_KEPT, guess.score, detail)
                 continue
-            if self._keep(number, guess, size, done.texts[place], done.counts[place]):
+            if self._keep(number, guess, size, done, place):
                 texts.append(place)
                 counts.append(done.counts[place])
             place += 1
-        self.written.append(done.texts.take(pa.array(texts, pa.int64())))
+        for name, column in {"text": done.texts, **done.fields}.items():
+            self.written[name].append(column.take(pa.array(texts, pa.int64())))
         self.counts.extend(counts)
 
     def _prepare(self, numbers: list[int]) -> Prepared:
         metadata, declared = self.columns["metadata"], self.columns["language"]
         kinds = [json.loads(metadata[n]).get("kind", "web") if metadata[n] else "web" for n in numbers]
         prose = np.array([kind in self.config.normalise_kinds for kind in kinds], bool)
-        texts = self.texts.take(pa.array(numbers, pa.int64()))
-        return prepare(texts, [declared[n] for n in numbers], prose, self.config)
+        rows, said = pa.array(numbers, pa.int64()), [declared[n] for n in numbers]
+        texts = self.texts.take(rows)
+        if not self.fields:
+            return prepare(texts, said, prose, self.config)
+        fields = {name: column.take(rows) for name, column in self.fields.items()}
+        return prepare_pairs(texts, fields, said, prose, self.config)
 
-    def _keep(self, number: int, guess: Guess, size: int, text: pa.StringScalar, counts: np.ndarray) -> bool:
+    def _keep(self, number: int, guess: Guess, size: int, done: Prepared, place: int) -> bool:
         """Whether a document of a wanted language stays after all."""
-        written = text.as_buffer().size if text.is_valid else 0
-        if not written or not text.as_py().strip():
-            self._remove(number, guess.language, size, EMPTY, None, None)
-            return False
+        text, counts = done.texts[place], done.counts[place]
+        for name, column in (done.fields or {"text": done.texts}).items():
+            if not (column[place].as_py() or "").strip():
+                detail = None if name == "text" else f"nothing is left of its {name}"
+                self._remove(number, guess.language, size, EMPTY, None, detail)
+                return False
         if counts[MOJIBAKE_LEFT]:
             left = 1000 * int(counts[MOJIBAKE_LEFT]) / len(self.texts[number].as_py())
             if left > self.config.max_mojibake:
                 self._remove(number, guess.language, size, MOJIBAKE, left, f"{left:.1f} per 1,000 characters")
                 return False
+        written = text.as_buffer().size
         self.part.count.add_kept(self.columns["source"][number], guess.language, 1, size, written)
         self.kept.append(number)
         self.guesses.append(guess)
@@ -182,7 +192,7 @@ class ShardWork:
         rows = self.table.take(pa.array(self.kept, pa.int64()))
         origin = [{"shard": self.shard.sha256, "row": row} for row in rows[ROW].to_pylist()]
         replaced = {
-            "text": pa.chunked_array(self.written, pa.string()),
+            **{name: pa.chunked_array(columns, pa.string()) for name, columns in self.written.items()},
             "language": pa.array([guess.language for guess in self.guesses], pa.string()),
             "origin": pa.array(origin, ORIGIN),
         }
@@ -203,7 +213,7 @@ class ShardWork:
 
 STEP = Step(
     name="preprocess",
-    version=4,
+    version=5,
     config=Config,
     run=run,
     inputs=(Input("corpus"),),

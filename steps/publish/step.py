@@ -15,7 +15,7 @@ from steps.core.artifact import Artifact
 from steps.core.catalog import Catalog
 from steps.core.corpus import ROW, Corpus
 from steps.core.dedup_index import INDEX
-from steps.core.document import SCHEMA, text_bytes
+from steps.core.document import SCHEMA, SUPERVISED_SCHEMA, is_supervised, text_bytes
 from steps.core.draw import count_strata, lowest_rows, sample_seed
 from steps.core.errors import VerdictRefused
 from steps.core.step import Input, PartWriter, Step, StepContext
@@ -150,9 +150,9 @@ def publish_shard(task: dict[str, Any], part: PartWriter) -> None:
     )
     at = kept.schema.get_field_index("origin")
     written = kept.set_column(at, SCHEMA.field("origin"), origin)
-    columns = [field.name for field in SCHEMA]
+    schema = SUPERVISED_SCHEMA if is_supervised(kept.column_names) else SCHEMA
     signals = kept.select(shard.signal_names) if shard.signal_names else None
-    part.put_shard(shard.index, written.select(columns).cast(SCHEMA), signals)
+    part.put_shard(shard.index, written.select(schema.names).cast(schema), signals)
 
 
 def taken_down(config: Config, doc_ids: Iterable[str], urls: Iterable[str]) -> np.ndarray:
@@ -199,7 +199,7 @@ def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
 
 STEP = Step(
     name="publish",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(

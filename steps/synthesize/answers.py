@@ -18,7 +18,7 @@ FIELDS: dict[Check, tuple[str, ...]] = {
 UNSUITABLE = "unsuitable_passage"
 _UNSUITABLE = re.compile(r"\s*<unsuitable\s*/>\s*")
 _TAG = re.compile(r"</?(?:problem|solution|check|tests|unsuitable)\s*/?>")
-_PROGRAM = re.compile(r"^```python[ \t]*\n(.*?)^```[ \t]*$", re.S | re.M)
+_FENCE, _FENCE_END = "```python", "```"
 _BOXED = "\\boxed{"
 
 
@@ -61,17 +61,21 @@ def read_pair(answer: Mapping[str, Any], check: Check) -> Pair:
 
 
 def _fields(text: str, names: tuple[str, ...]) -> dict[str, str]:
-    """The texts of the fields, which must stand in this order with nothing between them and no tag in them."""
-    pattern = r"\s*".join(rf"<{name}>(.*?)</{name}>" for name in names)
-    match = re.fullmatch(rf"\s*{pattern}\s*", text, re.S)
-    if not match:
+    """The texts of the fields, which must stand in this order with nothing between them and no tag in them.
+
+    One pass over the tags: a regular expression for the whole would take the square of a hostile answer's length.
+    """
+    tags = list(_TAG.finditer(text))
+    if [tag[0] for tag in tags] != [mark for name in names for mark in (f"<{name}>", f"</{name}>")]:
         raise Unusable("unparsable_answer", f"not the fields {', '.join(names)}: {text.strip()!r:.120}")
-    found = {name: value.strip() for name, value in zip(names, match.groups(), strict=True)}
+    ends = [0, *(place for tag in tags for place in tag.span()), len(text)]
+    pieces = [text[start:end].strip() for start, end in zip(ends[::2], ends[1::2], strict=True)]
+    if any(pieces[::2]):
+        raise Unusable("unparsable_answer", f"more than the fields {', '.join(names)}: {text.strip()!r:.120}")
+    found = dict(zip(names, pieces[1::2], strict=True))
     for name, value in found.items():
         if not value:
             raise Unusable("unparsable_answer", f"the field {name} is empty")
-        if tag := _TAG.search(value):
-            raise Unusable("unparsable_answer", f"{tag[0]} in the field {name}")
     return found
 
 
@@ -91,16 +95,21 @@ def boxed(solution: str) -> str:
 
 
 def _program(solution: str) -> str:
-    programs = _PROGRAM.findall(solution)
-    if len(programs) != 1:
-        raise Unusable("unparsable_answer", f"{len(programs)} ```python blocks, not one")
-    return str(programs[0])
+    """The one program of a solution, between its fences."""
+    lines = solution.split("\n")
+    starts = [number for number, line in enumerate(lines) if line.rstrip(" \t") == _FENCE]
+    if len(starts) != 1:
+        raise Unusable("unparsable_answer", f"{len(starts)} {_FENCE} blocks, not one")
+    for end in range(starts[0] + 1, len(lines)):
+        if lines[end].rstrip(" \t") == _FENCE_END:
+            return "\n".join([*lines[starts[0] + 1 : end], ""])
+    raise Unusable("unparsable_answer", f"the {_FENCE} block has no end")
 
 
 def _tests(tests: str) -> str:
     """The tests without a fence. Raises Unusable unless they parse and assert something."""
-    if fenced := _PROGRAM.fullmatch(tests):
-        tests = fenced[1]
+    if tests.startswith(f"{_FENCE}\n"):
+        tests = _program(tests)
     try:
         tree = ast.parse(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

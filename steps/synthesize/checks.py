@@ -27,6 +27,7 @@ PASSED, WRONG_ANSWER, FAILED_PROGRAM, TOO_LONG, UNREADABLE = (
 WRONG = frozenset({WRONG_ANSWER, FAILED_PROGRAM, TOO_LONG})
 RECORDED = frozenset({TOO_LONG})  # by a clock: kept, so that a retry finds the same
 LONGEST_START = 300.0  # seconds; SymPy takes one or two on a quiet machine
+LONGEST_LINE = 4096  # bytes; what the child says is shorter
 _ROOT = Path(__file__).parents[2]
 _OUTCOMES = {"right": PASSED, "wrong": WRONG_ANSWER, "unreadable": UNREADABLE}
 
@@ -117,9 +118,9 @@ class Checker:
         while not said.endswith(b"\n"):
             if select.select([pipe], [], [], 0.2)[0]:
                 chunk = os.read(pipe, 4096)
-                if not chunk:
-                    return said
                 said += chunk
+                if not chunk or len(said) > LONGEST_LINE:
+                    return said.rstrip(b"\n")
             elif cpu_seconds(process.pid) - before > seconds or time.monotonic() > deadline:
                 return None
         return said

@@ -14,12 +14,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, AnyStr
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from steps.core.errors import ConfigError, CredentialError, ServiceError
 from steps.synthesize.config import Config
@@ -33,6 +33,8 @@ BYTES_PER_TOKEN, FIXED_BYTES = (
 )  # of an answer: a token's text as JSON escapes, and what is around it
 _AGAIN = frozenset({408, 409, 425, 429})  # and every 5xx
 _ANOTHER_PROMPT = frozenset({400, 413, 422})  # this request is refused, not the way it is asked
+SHORTEST_KEY = 8  # characters (own choice)
+MOST_COUNTED = 10**9  # tokens that a server may say one request took; no model has such a context
 _NO_MONEY = "insufficient_quota"
 
 
@@ -64,7 +66,11 @@ class Settings:
                 problems.append(f"{PREFIX}{name.upper()}={text!r:.40} is not a positive number")
             elif text:
                 found[name] = int(text)
-        url = os.environ.get(URL, "").strip()
+        url, key = os.environ.get(URL, "").strip(), os.environ.get(KEY, "").strip()
+        if (
+            not key.isascii() or not key.isprintable()
+        ):  # a client that cannot send it says so with the key in its words
+            problems.append(f"{KEY} has a character that no key has, such as a line end within it")
         try:
             parts = urlsplit(url)
             good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -77,7 +83,7 @@ class Settings:
             problems.append(f"{URL} is not an http or https address without login, query and fragment")
         if problems:
             raise ConfigError("\n".join(problems))
-        return cls(url.rstrip("/"), os.environ.get(KEY, ""), Limits(**found))
+        return cls(url.rstrip("/"), key, Limits(**found))
 
     @property
     def host(self) -> str:
@@ -96,16 +102,24 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
+    prompt_tokens: int = Field(ge=0, le=MOST_COUNTED)
+    completion_tokens: int = Field(ge=0, le=MOST_COUNTED)
 
 
 class _Reply(BaseModel):
-    """What is read of a chat completion."""
+    """What is read of a chat completion. A usage that is none does not make its answer worthless: it is paid for."""
 
     choices: list[_Choice] = Field(min_length=1)
     model: str = ""
     usage: _Usage | None = None
+
+    @field_validator("usage", mode="wrap")
+    @classmethod
+    def _or_none(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            return None
 
 
 class TryAgain(Exception):
@@ -155,14 +169,16 @@ class Endpoint:
                 answer = await self._client.chat.completions.with_raw_response.create(
                     model=self.config.model, messages=body, extra_body=dict(self.config.parameters)
                 )
-                return recorded(answer.http_response.content, messages)
+                data = answer.http_response.content
+                return recorded(without_key(data, self.settings.key.encode()), messages)
         except TimeoutError:
             raise TryAgain(f"has no answer after {self.settings.limits.seconds} s") from None
         except openai.APIStatusError as error:
             return self._refused(error, messages)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             cause = error.__cause__ or error
-            raise TryAgain(f"breaks off: {str(cause) or type(cause).__name__}") from None
+            said = without_key(str(cause), self.settings.key)
+            raise TryAgain(f"breaks off: {said or type(cause).__name__}") from None
         except openai.OpenAIError as error:
             raise TryAgain(f"answers what is no completion ({type(error).__name__})") from None
 
@@ -228,9 +244,10 @@ def prompt_bound(messages: Sequence[dict[str, str]]) -> int:
     return sum(len(message["content"].encode()) + 32 for message in messages)
 
 
-def without_key(text: str, key: str) -> str:
-    """``text`` of a server, which may repeat the key it was sent."""
-    return text.replace(key, "***") if key else text
+def without_key(text: AnyStr, key: AnyStr) -> AnyStr:
+    """``text`` of a server, which may repeat the key it was sent; short ones, such as EMPTY, are no secrets."""
+    stars: AnyStr = "***" if isinstance(text, str) else b"***"
+    return text.replace(key, stars) if len(key) >= SHORTEST_KEY else text
 
 
 def retry_after(value: str | None) -> float | None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from steps.core.config import Runtime, StepConfig
-from steps.core.document import SCHEMA, doc_id
+from steps.core.document import SCHEMA, SUPERVISED_SCHEMA, doc_id, is_supervised
 from steps.core.parts import PartWriter
 from steps.core.step import Outcome, Step, StepContext, run_step
 
@@ -34,7 +34,8 @@ def write_shard(task: dict[str, Any], part: PartWriter) -> None:
     signals = None
     if rows and "_signals" in rows[0]:
         signals = pa.Table.from_pylist([row.pop("_signals") for row in rows])
-    part.put_shard(task["shard"], pa.Table.from_pylist(rows, schema=SCHEMA), signals)
+    schema = SUPERVISED_SCHEMA if rows and is_supervised(rows[0]) else SCHEMA
+    part.put_shard(task["shard"], pa.Table.from_pylist(rows, schema=schema), signals)
 
 
 def run(ctx: StepContext) -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import sentencepiece
 
 from steps.core.artifact import Artifact
 from steps.core.corpus import Corpus
 from steps.core.pipeline import PIPELINES
+from steps.core.step import run_step
+from tests.steps.pack.test_pack import windows_of
 from tests.steps.synthesize.endpoint import KEY, Reply, completion, serving
+from tests.steps.training import SCRATCH, make_model, make_pack
 from tests.system.mill import Mill, Turned
 
 THINGS = [
@@ -52,6 +58,7 @@ def write(request: dict[str, Any], _: int) -> Reply:
     said = [f"{things[2 * n]} {does[n]} {things[2 * n + 1]}" for n in range(7)]
     n, m = draw.randrange(100, 1000), draw.randrange(2, 50)
     problem = f"Suppose that {said[0]}, while {said[1]}. Explain to a student why {said[2]} in year {n}."
+    problem += " Ask ann.smith@example.com." if n % 2 else ""
     solution = f"First, we see that {said[3]}. From this it follows that {said[4]}, and so {said[5]}; then {said[6]}."
     check = ""
     if "<check>" in prompt:
@@ -82,6 +89,42 @@ def test_pairs_are_judged_and_published_like_a_dump(factory: Turned, tmp_path: P
     assert len(rows) > 20 and {row["source"] for row in rows} == {"synthetic"}
     kinds = {json.loads(row["metadata"])["kind"] for row in rows}
     assert kinds == {"supervised", "math", "code"}, "of those whose answers are checked, too"
+    assert all(row["text"] == f"{row['prompt']}\n{row['response']}" and row["task"] for row in rows)
+    asked = [row["prompt"] for row in rows if "Ask" in row["prompt"]]
+    assert asked and all(prompt.endswith("Ask <EMAIL>.") for prompt in asked), "masked where it is trained on"
     passages = {row["doc_id"] for row in documents(factory.refs["data_factory"]["publish"])}
     assert {json.loads(row["metadata"])["synthetic"]["passage"]["doc_id"] for row in rows} <= passages
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    web = factory.refs["data_factory"]["publish"].replace(factory.mill.root, mill.root)
+    stage_2_has_prompts_and_responses(mill, {"corpora.web": web, "corpora.pairs": done.refs["publish"]}, rows)
+
+
+def stage_2_has_prompts_and_responses(
+    mill: Mill, corpora: dict[str, str], rows: list[dict[str, Any]]
+) -> None:
+    """The pairs go into the windows of a recipe that has no reason `ungated` for them: their verdict is verified."""
+    mix = run_step(
+        "mix",
+        config={
+            "accept_readers": ["automatic"],
+            "supervised": {"synthetic": {"stage": 2, "template": "problem_solution"}},
+        },
+        inputs=corpora,
+        root=mill.root,
+    )
+    model = make_model(mill.folder, mix, from_scratch={**SCRATCH, "vocabulary": 1000, "max_positions": 1024})
+    tokens = make_pack(mill.folder, mix, model, stage=2, sequence_length=1024).artifact
+    processor = sentencepiece.SentencePieceProcessor(
+        model_proto=model.artifact.read_bytes(model.artifact.file("tokenizer.model"))
+    )
+    written = {
+        tuple(processor.encode(f"Problem: {row['prompt']} Solution: {row['response']}")) for row in rows
+    }
+    windows = [window for window in windows_of(tokens, "train") if window["task"]]  # the others are replayed
+    trained = {
+        tuple(window["tokens"][start : end - 1])  # without <eos>
+        for window in windows
+        for start, end in pairwise([0, *window["ends"]])
+    }
+    assert len(trained) > 10 and trained <= written
+    assert {window["task"] for window in windows} <= {row["task"] for row in rows}

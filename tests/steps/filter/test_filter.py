@@ -54,6 +54,32 @@ def shards() -> list[list[dict]]:
     return [[good, short, edited], [english, inside], []]
 
 
+def test_pairs_lose_lines_on_their_own_side_and_go_where_a_side_is_lost(tmp_path: Path) -> None:
+    lines = GOOD["zh"].split("\n")
+    question, answer = "请概括下面这段话，并说明作者的看法。\n" + lines[0], "\n".join(lines[1:])
+    pairs = [
+        (question, answer),
+        (f"{question}\n{SPAM}", answer),
+        (question, f"{lines[1]}\n{SPAM}\n" + "\n".join(lines[2:])),
+        (GOOD["zh"], SPAM),
+        (SPAM, GOOD["zh"]),
+    ]
+    rows = [
+        {"text": f"{p}\n{r}", "prompt": p, "response": r, "task": "qa", "language": "zh"} for p, r in pairs
+    ]
+    made = run(tmp_path, make_corpus(tmp_path, [rows]))
+    (shard,) = Corpus.open(made.artifact).shards
+    kept = shard.read().to_pylist()
+    assert [(row["prompt"], row["response"]) for row in kept] == [(question, answer)] * 3
+    assert all(row["text"] == f"{row['prompt']}\n{row['response']}" for row in kept)
+    assert len([row for row in ledger(made) if row["action"] == "edited"]) == 2
+    dropped = [(row["row"], row["rule"], row["detail"]) for row in ledger(made) if row["action"] == "removed"]
+    assert dropped == [
+        (3, "p13_advertising_v2", "nothing is left of its response"),
+        (4, "p13_advertising_v2", "nothing is left of its prompt"),
+    ]
+
+
 def test_documents_lines_and_sentences_go_and_the_ledger_says_which(tmp_path: Path) -> None:
     made = run(tmp_path, make_corpus(tmp_path, shards()))
     assert texts(made) == [GOOD["zh"], GOOD["zh"], GOOD["en"], GOOD["zh"]]

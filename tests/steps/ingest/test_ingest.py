@@ -11,6 +11,7 @@ import zstandard
 
 from demo.archives import Capture, write_archive
 from steps.core.config import Runtime
+from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError, DataError
 from steps.ingest.config import Config
 from steps.ingest.step import group_pieces
@@ -158,6 +159,17 @@ def test_an_empty_dump_is_an_error_that_names_the_source(tmp_path: Path, folder:
         ingest(tmp_path / "store", folder)
     with pytest.raises(DataError, match="source crawl has no objects"):
         ingest(tmp_path / "store", folder, names=[])
+
+
+def test_a_recipe_without_sources_of_its_own_has_an_empty_corpus(tmp_path: Path) -> None:
+    """A training on published corpora alone has this stage, too."""
+    from steps.core.step import run_step
+
+    root = f"file://{tmp_path}"
+    listing = {"dump": "test", "sources": [], "objects": []}
+    source = run_step("plan", config=listing, inputs={}, root=root)
+    done = run_step("ingest", config={}, inputs={"source": source.ref}, root=root)
+    assert Corpus.open(done.artifact).shards == [] and done.counts.total.input.documents == 0
 
 
 def test_too_many_broken_records_end_the_step(tmp_path: Path, folder: Path) -> None:

@@ -43,6 +43,11 @@ def test_the_papers_token_table_comes_out_of_its_recipe() -> None:
     ("config", "said"),
     [
         ({"budgets": {1: {"tokens": 9, "shares": {"a": 0.5, "b": 0.4}}}}, "add up to 0.9, not to 1"),
+        (
+            {"budgets": {1: {"tokens": 9, "shares": {"a": 1.5, "b": -0.5}}}},
+            "share of a, b is not from 0 to 1",
+        ),
+        ({"budgets": {1: {"tokens": 9, "shares": {"a": float("nan")}}}}, "share of a is not from 0 to 1"),
         ({"budgets": {1: {"tokens": 9, "shares": {"g": {"share": 1.0, "of": {"a": 0.9}}}}}}, "add up to 0.9"),
         (
             {"budgets": {1: {"tokens": 9, "shares": {"a": 0.5, "g": {"share": 0.5, "of": {"a": 1.0}}}}}},

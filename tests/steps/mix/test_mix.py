@@ -14,8 +14,10 @@ import steps.core.approval
 import steps.mix.step
 from steps.core.approval import verify_training
 from steps.core.artifact import Artifact
+from steps.core.config import Runtime
 from steps.core.corpus import Corpus
 from steps.core.errors import ConfigError, VerdictRefused
+from steps.core.step import run_step
 from steps.mix.choose import Rows, choose
 from steps.mix.config import Config
 from steps.mix.keys import row_keys, text_keys
@@ -46,6 +48,25 @@ def test_a_supervised_set_without_a_reason_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"supervised\.sets\.ungated") as refused:
         make_mix(tmp_path, supervised={"sets": {"stage": 2}})
     assert refused.value.exit_code == 78
+
+
+def test_published_pairs_are_a_supervised_set_without_a_reason(tmp_path: Path, approved: None) -> None:
+    """They come with their corpus's verdict; what the recipe does not name stays plain text, without a task."""
+    web, pairs = make_texts(tmp_path), make_texts(tmp_path, kind="supervised", documents=48, seed=2)
+    outcome = run_step(
+        "mix",
+        config={"heldout_documents": 4, "supervised": {"sets/qa": {"stage": 2}}},
+        inputs={"corpora.web": web.ref, "corpora.pairs": pairs.ref},
+        root=f"file://{tmp_path}",
+        runtime=Runtime(workers=1),
+    )
+    one, two = (plan(outcome.artifact, stage) for stage in (1, 2))
+    assert {(row["set"], row["task"]) for row in one} == {("web/pages", ""), ("web/sets", "")}
+    own = [row for row in two if not row["replay"]]
+    assert {(row["set"], row["task"]) for row in own} == {("supervised/sets/qa", "qa")} and len(own) > 20
+    assert outcome.facts["ungated"] == {}
+    templates = json.loads(outcome.artifact.read_bytes(outcome.artifact.file("templates.json")))
+    assert templates["supervised/sets/qa"]["en"] == ["Question: ", " Answer: "]
 
 
 def test_every_document_goes_to_its_stage_and_replay_follows(tmp_path: Path, approved: None) -> None:

@@ -91,6 +91,33 @@ def test_code_and_mathematics_keep_their_typography(tmp_path: Path) -> None:
     assert "====" not in changed and "★" not in changed
 
 
+def test_prompt_and_response_are_made_uniform_and_masked_as_the_text_is(tmp_path: Path) -> None:
+    """Each by itself, in the language of both; the text is what they are."""
+    pairs = [
+        (f"{TRADITIONAL}\u200b寫信到a.b@example.com", "１３８１２３４５６７８，臺灣！！！"),
+        (EN, "Call 13812345678 or\nwrite to a.b@example.com."),
+        (f"Was heißt das auf Deutsch? {DE}", DE),
+        (EN, "★★★"),
+    ]
+    rows = [{"text": f"{p}\n{r}", "prompt": p, "response": r, "task": "qa"} for p, r in pairs]
+    done = preprocess(tmp_path, [rows])
+    assert [(d["prompt"], d["response"], d["task"]) for d in documents(done)] == [
+        (f"{ZH}写信到<EMAIL>", "<PHONE>，台湾！", "qa"),
+        (EN, "Call <PHONE> or\nwrite to <EMAIL>.", "qa"),
+    ]
+    assert all(d["text"] == f"{d['prompt']}\n{d['response']}" for d in documents(done))
+    assert [(d["masked_email"], d["masked_phone"]) for d in documents(done)] == [(1, 1), (1, 1)]
+    removed = [(row["row"], row["rule"], row["detail"]) for row in ledger(done)]
+    assert removed[0][:2] == (2, "language_not_kept")
+    assert removed[1] == (3, "empty_after_normalisation", "nothing is left of its response")
+
+
+def test_pairs_whose_text_is_another_are_written_by_no_step(tmp_path: Path) -> None:
+    """Nothing may stand in the fields that are trained on and not in the text that is judged."""
+    with pytest.raises(DataError, match=r"document .* \(row 1\) is not its prompt and response"):
+        make_corpus(tmp_path, [[{"text": "a\nb", "prompt": "a", "response": r} for r in ("b", "b a@b.cn")]])
+
+
 def test_rows_point_to_where_they_came_from_and_signals_are_carried(tmp_path: Path) -> None:
     rows = [{"text": t, "_signals": {"brought": n}} for n, t in enumerate([ZH, DE, EN])]
     done = preprocess(tmp_path, [rows])

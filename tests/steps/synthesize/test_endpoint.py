@@ -18,7 +18,8 @@ from steps.core.store import FileStore
 from steps.synthesize import asking
 from steps.synthesize.asking import EARLIEST_ALARM, Asked, Pace, ask_all, read_answer, request_of
 from steps.synthesize.config import Config
-from steps.synthesize.endpoint import LONGEST_RETRY_AFTER, Limits, Settings, retry_after
+from steps.synthesize.endpoint import KEY as KEY_NAME
+from steps.synthesize.endpoint import LONGEST_RETRY_AFTER, URL, Limits, Settings, retry_after
 from tests.steps.synthesize.endpoint import KEY, Reply, Script, Server, completion, error, serving
 
 CONFIG = Config(model="small", parameters={"max_tokens": 500})
@@ -200,6 +201,42 @@ def test_an_answer_without_usage_is_counted_by_its_bytes(tmp_path: Path, waits: 
     with serving(lambda request, _: Reply(body)) as server:
         asked = ask(server, tmp_path)
     assert (asked.spent.prompt, asked.spent.answer) == (len("Passage 0") + 32, len(answer(tmp_path)["text"]))
+
+
+@pytest.mark.parametrize(
+    "usage", [{}, 5, {"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": 1e30}]
+)
+def test_a_usage_that_is_none_loses_no_answer_that_is_paid_for(
+    tmp_path: Path, waits: list[float], usage: Any
+) -> None:
+    with serving(lambda request, _: Reply(GOOD.body | {"usage": usage})) as server:
+        asked = ask(server, tmp_path)
+    assert len(server.asked) == 1 and asked.spent.answer == len(answer(tmp_path)["text"])
+
+
+def test_a_key_that_a_server_repeats_is_recorded_nowhere(tmp_path: Path, waits: list[float]) -> None:
+    """In an answer, in one that is no completion, and in what a client says of a key that it cannot send."""
+    with serving(lambda request, _: completion(f"<problem>{KEY}</problem><solution>B</solution>")) as server:
+        ask(server, tmp_path)
+    assert answer(tmp_path)["text"] == "<problem>***</problem><solution>B</solution>"
+    with (
+        serving(lambda request, _: Reply(KEY.encode())) as server,
+        pytest.raises(ServiceError, match=r"no JSON: b'\*\*\*'"),
+    ):
+        ask(server, tmp_path / "other")
+
+
+def test_a_key_with_a_line_end_is_sent_without_and_one_that_cannot_be_sent_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(URL, "http://127.0.0.1:9/v1")
+    monkeypatch.setenv(KEY_NAME, f"{KEY}\n")
+    assert Settings.from_environment().key == KEY
+    for wrong in (f"{KEY}\nHost: x", f"{KEY}é"):
+        monkeypatch.setenv(KEY_NAME, wrong)
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY has a character") as raised:
+            Settings.from_environment()
+        assert KEY not in str(raised.value)
 
 
 def test_retry_after_may_be_a_date() -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from steps.core.errors import ConfigError, DataError
 from steps.core.parts import cached_store
 from steps.core.step import Outcome, run_step
 from steps.core.takedown import Takedowns
+from steps.synthesize.answers import Unusable, read_pair
 from steps.synthesize.asking import ANSWERS
 from steps.synthesize.config import PASSAGE, Config
 from steps.synthesize.endpoint import KEY as KEY_NAME
-from steps.synthesize.endpoint import URL, prompt_bound
+from steps.synthesize.endpoint import URL, prompt_bound, record
 from tests.steps.documents import make_corpus
 from tests.steps.synthesize.endpoint import KEY, Reply, Script, Server, completion, serving, until
 
@@ -153,7 +155,7 @@ def test_wrong_sums_and_failing_or_escaping_programs_are_left_out(
 
     double, test = "def double(x):\n    return 2 * x", "assert double(4) == 8"
     escape = "import socket\nsocket.create_connection(('127.0.0.1', 1))\n" + double
-    sums = [sum_of("41", "3*12 + 5"), sum_of("42", "3*12 + 5"), sum_of("41", "__import__('os').getpid()")]
+    sums = [sum_of("41", "3*12 + 5"), sum_of("42", "3**20000"), sum_of("41", "__import__('os').getpid()")]
     programs = [fenced(double, test), fenced(double.replace("2 *", "3 *"), test), fenced(escape, test)]
     programs += [fenced(double, "assert True"), fenced(double, "double(4)")]
     with serving(lambda request, _: completion(f"answer {number_in(request)}")) as server:
@@ -203,6 +205,23 @@ def test_what_is_no_pair_is_quarantined_with_its_reason(
         made = synthesize(tmp_path, server, monkeypatch)
     assert {name: tally.documents for name, tally in made.counts.quarantined_by.items()} == {reason: 1}
     assert made.counts.total.kept.documents == 11 and len(server.asked) == 12
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<problem>" + "</problem><solution>" * 20_000 + "</solution><check>" * 20_000,
+        "<problem>a</problem><solution>" + "```python\n" * 40_000 + "</solution><tests>assert 1</tests>",
+    ],
+    ids=["fields", "fences"],
+)
+def test_an_answer_made_to_be_slow_is_read_in_one_pass(hostile: str) -> None:
+    """Backtracking took minutes for these, in the process that asks."""
+    before = time.process_time()
+    for check in ("mathematics", "code"):
+        with pytest.raises(Unusable, match="unparsable_answer"):
+            read_pair(record(text=hostile), check)
+    assert time.process_time() - before < 10
 
 
 def test_a_passage_that_the_model_calls_unsuitable_is_removed(
