@@ -229,6 +229,8 @@ class Config(StepConfig):
     def _budgets_are_the_only_amounts(self) -> Config:
         for stage, budget in self.budgets.items():
             for name in budget.amounts():
+                if name == "*":
+                    raise ValueError(f"budgets.{stage}: * is no data set; give the shares to sources by name")
                 own = self.supervised.get(name) or self.web.get(name)
                 if own is not None and own.given:
                     raise ValueError(

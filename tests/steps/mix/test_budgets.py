@@ -64,6 +64,7 @@ def test_the_papers_token_table_comes_out_of_its_recipe() -> None:
             },
             "supervised.a belongs to stage 2",
         ),
+        ({"budgets": {1: {"tokens": 9, "shares": {"a": 0.5, "*": 0.5}}}}, r"budgets\.1: \* is no data set"),
         ({"web": {"a": {"tokens": 5, "topics": {"law": 0.5}}}}, "add up to 0.5"),
         ({"web": {"a": {"topics": {"law": 1.0}}}}, "topics share documents, bytes, tokens or a budget"),
         ({"web": {"a": {"tokens": 5, "topics": {"../law": 1.0}}}}, "letters, digits"),
