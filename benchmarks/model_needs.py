@@ -21,7 +21,8 @@ import yaml
 
 from benchmarks.quality.chain import markdown
 from benchmarks.quality.quality_score import ROOT
-from benchmarks.quality.three_stages import Study, ingest, mix_of
+from benchmarks.quality.study import Study
+from benchmarks.quality.three_stages import ingest, mix_of
 from benchmarks.speed.corpora import Cost, run_process
 from steps.core.architecture import read_architecture
 from steps.core.artifact import Artifact
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT / ".tokenmill" / "model_needs")
     parser.add_argument("--shapes", nargs="+", default=["256x4", "768x8"])
     options = parser.parse_args()
-    study = Study(options.root.resolve(), 1.0)
+    study = Study("model-needs", options.root.resolve(), 1.0)
     study.root.mkdir(parents=True, exist_ok=True)
     mix = mix_of(study, ingest(study, list(SETS)), SETS)
     rows = []

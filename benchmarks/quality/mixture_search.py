@@ -13,38 +13,23 @@ The data is public text that nobody read for this project, so every set enters a
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.quality.chain import markdown, read_jsonl, shared
-from benchmarks.quality.quality_score import ROOT
-from benchmarks.quality.three_stages import pieces
+from benchmarks.quality.chain import markdown
+from benchmarks.quality.study import Study, asked, write_pieces
 from steps.choose_mixture.step import chosen_key
 from steps.core.digest import json_digest
 from steps.core.errors import DataError
-from steps.core.step import Outcome, run_step
 from steps.plan.command import plan_run
 from steps.report.blocks import Contour
 from steps.report.contour import contour
-from steps.search_mixture.cells import train_cell
-from steps.search_mixture.config import Config
-from steps.search_mixture.design import cells
+from steps.search_mixture.command import train_cells
 
 LENGTH, BATCH = 256, 8
 MODEL = {"hidden": 96, "layers": 3, "heads": 4, "ffn": 256, "vocabulary": 1500, "max_positions": LENGTH}
 CHARACTERS = 1000
-BASE_FILES = (
-    "config.json",
-    "tokenizer.model",
-    "tokenizer.json",
-)  # what initialize takes of a base, with its weights
 STYLE = (
     ".line{fill:none;stroke:#1f5fa8;stroke-width:1.2}.grid,.tick{stroke:#ddd}.plain{fill:#333}.label{font-size:10px;"
     "fill:#1f5fa8}.axis{font-size:10px;fill:#555}.name{font-size:13px;font-weight:bold}"
@@ -65,74 +50,49 @@ TRAIN = {
 }
 
 
-@dataclass(frozen=True)
-class Study:
-    """Where the search lies and how much of its text it uses."""
-
-    root: Path
-    share: float
-
-    @property
-    def store(self) -> str:
-        return f"file://{self.root}"
-
-    def tokens(self, amount: int) -> int:
-        return int(amount * self.share) // (LENGTH * BATCH) * LENGTH * BATCH
-
-    def plan(self, name: str, dag: str, sources: list[str], steps: dict[str, Any]) -> dict[str, Any]:
-        """run.json of a recipe over the study's own files."""
-        found = [
-            {
-                "name": source,
-                "kind": "supervised",
-                "uri": f"{self.root}/raw/{source}.jsonl",
-                "language": "zh" if source.endswith("zh") else "en",
-                "fields": {"prompt": "title", "response": "text"},
-            }
-            for source in sources
-        ]
-        recipe = {"name": name, "dag": dag, "sources": found, "inputs": {"corpora": {}}, "steps": steps}
-        return plan_run(yaml.safe_dump(recipe), self.store, f"{name}-{json_digest(recipe)[:12]}").run
-
-    def run(self, step: str, config: Any, inputs: dict[str, str], **more: Any) -> Outcome:
-        return run_step(step, config=config, inputs=inputs, root=self.store, **more)
+def tokens(study: Study, amount: int) -> int:
+    """The study's share of an amount, in whole batches."""
+    return int(amount * study.share) // (LENGTH * BATCH) * LENGTH * BATCH
 
 
-def text(tokens: int) -> dict[str, Any]:
+def plan(study: Study, name: str, dag: str, sources: list[str], steps: dict[str, Any]) -> dict[str, Any]:
+    """run.json of a recipe over the study's own files."""
+    found = [
+        {
+            "name": source,
+            "kind": "supervised",
+            "uri": f"{study.root}/raw/{source}.jsonl",
+            "language": "zh" if source.endswith("zh") else "en",
+            "fields": {"prompt": "title", "response": "text"},
+        }
+        for source in sources
+    ]
+    recipe = {"name": name, "dag": dag, "sources": found, "inputs": {"corpora": {}}, "steps": steps}
+    return plan_run(yaml.safe_dump(recipe), study.store, f"{name}-{json_digest(recipe)[:12]}").run
+
+
+def text(amount: int) -> dict[str, Any]:
     """A set of plain text for stage 1."""
-    return {"stage": 1, "tokens": tokens, "template": "text", "ungated": REASON}
+    return {"stage": 1, "tokens": amount, "template": "text", "ungated": REASON}
 
 
 def main() -> None:
     """Run what is not there yet, print the table, draw the plot."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--root", type=Path, default=ROOT / ".tokenmill" / "mixture_search")
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--plot", type=Path)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    study = Study(arguments.root.resolve(), arguments.share)
-    os.environ["TOKENMILL_MODELS"] = str(study.root / "models")
-    write_texts(study.root / "raw")
+    study, plot = asked("mixture-search", __doc__)
+    write_pieces(study.root / "raw", "base_en", PIECE, PIECES)
     base = make_base(study)
     run = search_run(study, base)
     made = shared_work(study, run)
-    search = Config.model_validate(run["recipe"]["steps"]["search_mixture"])
-    trained = {
-        f"cells.{number:03d}": train_cell(run, number, made, study.store, {}).ref
-        for number in range(len(cells(search)))
-    }
-    found = study.run("search_mixture", search, trained)
+    trained = {f"cells.{number}": result.ref for number, result in train_cells(run, made, study.store)}
+    found = study.run("search_mixture", run["recipe"]["steps"]["search_mixture"], trained)
     fits = {
         law: study.run("fit_scaling_law", {"law": law}, {"measurements": found.ref})
         for law in ("ratio", "ratio_rate")
     }
     print(losses_table(found.facts), "\n")
     print(errors_table({law: fit.facts["fits"] for law, fit in fits.items()}), "\n")
-    if arguments.plot:
-        arguments.plot.write_text(draw(found.facts))
+    if plot:
+        plot.write_text(draw(found.facts))
     inputs = {"search": found.ref, "fit": fits["ratio_rate"].ref}
     try:
         chosen = study.run("choose_mixture", run["recipe"]["steps"]["choose_mixture"], inputs, run=run)
@@ -146,56 +106,33 @@ def main() -> None:
     print(f"chosen: {chosen.facts['cell']['label']}; {recipe} is planned as {planned['run_id']}")
 
 
-def write_texts(folder: Path) -> None:
-    """Wikipedia in pieces of about `PIECE` characters; every second English article is kept for the base model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for language in ("zh", "en"):
-        files: dict[str, list[str]] = {}
-        for number, row in enumerate(read_jsonl(shared(f"wiki_{language}/train.jsonl.gz"))):
-            name = "base_en" if language == "en" and number % 2 else f"wiki_{language}"
-            lines = files.setdefault(name, [])
-            lines += [
-                json.dumps({"title": row["title"], "text": piece}) for piece in pieces(row["text"], PIECE)
-            ]
-        for name, lines in files.items():
-            (folder / f"{name}.jsonl").write_text("\n".join(lines[:PIECES]) + "\n")
-
-
 def make_base(study: Study) -> dict[str, str]:
     """Train and export a small LLaMA that knows English only; what `initialize.base` needs to find it."""
     steps = {
-        "mix": {"supervised": {"base_en": text(study.tokens(BASE_TOKENS))}, "heldout_documents": HELD_OUT},
+        "mix": {"supervised": {"base_en": text(tokens(study, BASE_TOKENS))}, "heldout_documents": HELD_OUT},
         "initialize": {"from_scratch": MODEL, "characters": 0},
         **{f"pack_{stage}": {"sequence_length": LENGTH} for stage in (1, 2, 3)},
         "train_1": {**TRAIN, "learning_rate": 3.0e-3, "final_learning_rate": 3.0e-4, "evaluate_every": 64},
-        "export": {"name": "mixture-search-base"},
     }
-    run = study.plan("mixture_search_base", "continual_pretraining", ["base_en"], steps)
+    run = plan(study, "mixture_search_base", "continual_pretraining", ["base_en"], steps)
     ready = run["recipe"]["steps"]
-    locations = run["locations"]
-    texts = study.run("ingest", ready["ingest"], {"source": run["inputs"]["source"]}, locations=locations)
+    texts = study.run(
+        "ingest", ready["ingest"], {"source": run["inputs"]["source"]}, locations=run["locations"]
+    )
     mix = study.run("mix", ready["mix"], {"supervised": texts.ref})
     model = study.run("initialize", ready["initialize"], {"mix": mix.ref})
-    tokens = study.run("pack", ready["pack_1"], {"mix": mix.ref, "model": model.ref})
-    train = study.run("train", ready["train_1"], {"tokens": tokens.ref, "model": model.ref})
-    export = study.run("export", ready["export"], {"train": train.ref, "model": model.ref}).artifact
-    folder = study.root / "models" / f"base-{export.digest[:12]}"
-    pinned = {}
-    for entry in export.files("model"):
-        if entry.key.endswith(".safetensors") or entry.key in BASE_FILES:
-            pinned[entry.key] = entry.sha256
-            if not (folder / entry.key).exists():
-                export.fetch(entry, folder).rename(folder / entry.key)
-    return {"name": folder.name, "sha256": json_digest(pinned)}
+    packed = study.run("pack", ready["pack_1"], {"mix": mix.ref, "model": model.ref})
+    train = study.run("train", ready["train_1"], {"tokens": packed.ref, "model": model.ref})
+    return study.publish(train, model, "base")
 
 
 def search_run(study: Study, base: dict[str, str]) -> dict[str, Any]:
     """run.json of the search."""
-    tokens = study.tokens(CELL_TOKENS)
+    amount = tokens(study, CELL_TOKENS)
     steps = {
         "mix": {
             "web": {},
-            "supervised": {"wiki_zh": text(tokens // 2), "wiki_en": text(tokens - tokens // 2)},
+            "supervised": {"wiki_zh": text(amount // 2), "wiki_en": text(amount - amount // 2)},
             "heldout_documents": HELD_OUT,
         },
         "initialize": {"base": base, "characters": CHARACTERS},
@@ -204,18 +141,18 @@ def search_run(study: Study, base: dict[str, str]) -> dict[str, Any]:
             **TRAIN,
             "learning_rate": 1.0e-3,
             "final_learning_rate": 1.0e-4,
-            "evaluate_every": max(1, tokens // (LENGTH * BATCH) // 4),
+            "evaluate_every": max(1, amount // (LENGTH * BATCH) // 4),
         },
         "search_mixture": {
             "additional": ["supervised/wiki_zh"],
             "ratios": RATIOS,
             "learning_rates": RATES,
-            "tokens": tokens,
+            "tokens": amount,
         },
         "fit_scaling_law": {"law": "ratio_rate"},
         "choose_mixture": {"additional_sets": ["wiki_zh"]},
     }
-    return study.plan("mixture_search", "mixture_search", ["wiki_zh", "wiki_en"], steps)
+    return plan(study, "mixture_search", "mixture_search", ["wiki_zh", "wiki_en"], steps)
 
 
 def shared_work(study: Study, run: dict[str, Any]) -> dict[str, str]:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality.chain import markdown
-from benchmarks.quality.three_stages import SETS, Study, ingest, mix_of
+from benchmarks.quality.study import Study
+from benchmarks.quality.three_stages import SETS, ingest, mix_of
 from steps.core.artifact import Artifact
 from steps.core.step import Outcome
 
@@ -65,7 +66,7 @@ def main() -> None:
 
 def pack_stages(root: Path, length: int) -> list[Artifact]:
     """The token files of the three stages, made by the real steps; every document of the supervised sets is used."""
-    study = Study(root, 1.0)
+    study = Study("packing", root, 1.0)
     sets = {
         name: {**found, "bytes": WEB_BYTES if found["stage"] == 1 else 1 << 30}
         for name, found in SETS.items()

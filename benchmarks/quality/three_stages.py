@@ -13,25 +13,19 @@ The data is public text that nobody read for this project, so every set enters a
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
-import os
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from benchmarks.quality.chain import markdown, read_jsonl, shared
-from benchmarks.quality.quality_score import ROOT
+from benchmarks.quality.chain import markdown, shared
+from benchmarks.quality.study import Study, asked, write_pieces
 from benchmarks.quality.three_stages_plot import Curve, Panel, draw
 from steps.core.artifact import Artifact
-from steps.core.digest import file_digest, json_digest
 from steps.core.recipe import RecipeSource
-from steps.core.step import Outcome, run_step
-from steps.initialize import base as base_models
+from steps.core.step import Outcome
 from steps.plan.objects import list_objects
 
+STUDY = "three-stages"
 PIECE = 2000  # characters of an article that are one document: more documents for the held-out sets
 BATCH = 16
 LENGTH = 512
@@ -53,41 +47,18 @@ RATES = {1: (1.0e-3, 1.0e-4), 2: (4.0e-4, 4.0e-5), 3: (4.0e-4, 4.0e-5)}
 EVALUATIONS = 4  # per stage, besides the one before it
 
 
-@dataclass(frozen=True)
-class Study:
-    """Where the study lies and how much of its text it uses."""
-
-    root: Path
-    share: float
-
-    def run(self, step: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Outcome:
-        """One step below the study's root."""
-        return run_step(step, config=config, inputs=inputs, root=f"file://{self.root}")
-
-
 def main() -> None:
     """Run what is not there yet, print the table, draw the plot."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--root", type=Path, default=ROOT / ".tokenmill" / "three_stages")
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--plot", type=Path)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    study = Study(arguments.root.resolve(), arguments.share)
-    study.root.mkdir(parents=True, exist_ok=True)
-    os.environ["TOKENMILL_MODELS"] = str(study.root / "models")
-
+    study, plot = asked(STUDY, __doc__)
     texts = ingest(study)
-    base = publish(study, train_base(study, texts), "base")
+    base = study.publish(*train_base(study, texts), "base")
     stages, model = train_stages(study, texts, base)
-    second = publish(study, (stages[1], model), "stage-2")
+    second = study.publish(stages[1], model, "stage-2")
     bare = train_bare(study, texts, second)
     records = [losses(stage.artifact) for stage in stages]
     print(table(records, losses(bare.artifact), [stage.artifact.facts["tokens"] for stage in stages]))
-    if arguments.plot:
-        arguments.plot.write_text(draw(panels(records, losses(bare.artifact))))
+    if plot:
+        plot.write_text(draw(panels(records, losses(bare.artifact))))
 
 
 def ingest(study: Study, wanted: Collection[str] = ()) -> Outcome:
@@ -95,7 +66,7 @@ def ingest(study: Study, wanted: Collection[str] = ()) -> Outcome:
     wiki = {"prompt": "title", "response": "text"}
     alpaca = {"prompt": "instruction+input", "response": "output"}
     gsm8k, math = {"prompt": "question", "response": "answer"}, {"prompt": "problem", "response": "solution"}
-    raw, folder = write_pieces(study.root / "raw"), shared("sft_alpaca")
+    raw, folder = write_pieces(study.root / "raw", "wiki_en_base", PIECE), shared("sft_alpaca")
     settings: list[tuple[str, str, str, str, dict[str, str]]] = [
         ("wiki_en_base", f"{raw}/wiki_en_base.jsonl", "en", "", wiki),
         ("wiki_en", f"{raw}/wiki_en.jsonl", "en", "", wiki),
@@ -117,35 +88,8 @@ def ingest(study: Study, wanted: Collection[str] = ()) -> Outcome:
         "sources": [source.settings() for source in sources],
         "objects": [item for _, objects in listed for item in objects],
     }
-    store = f"file://{study.root}"
-    plan = run_step("plan", config=config, inputs={}, root=store, locations=locations)
-    return run_step("ingest", config={}, inputs={"source": plan.ref}, root=store, locations=locations)
-
-
-def write_pieces(folder: Path) -> Path:
-    """Wikipedia in pieces of about `PIECE` characters; every second English article is kept for the base model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for language in ("zh", "en"):
-        files: dict[str, list[str]] = {f"wiki_{language}": []}
-        for number, row in enumerate(read_jsonl(shared(f"wiki_{language}/train.jsonl.gz"))):
-            name = "wiki_en_base" if language == "en" and number % 2 else f"wiki_{language}"
-            lines = (json.dumps({"title": row["title"], "text": piece}) for piece in pieces(row["text"]))
-            files.setdefault(name, []).extend(lines)
-        for name, written in files.items():
-            (folder / f"{name}.jsonl").write_text("\n".join(written) + "\n")
-    return folder
-
-
-def pieces(text: str, least: int = PIECE) -> Iterator[str]:
-    """Whole paragraphs, together at least so many characters or what is left."""
-    held = ""
-    for paragraph in text.split("\n"):
-        held += f"{paragraph}\n" if paragraph.strip() else ""
-        if len(held) >= least:
-            yield held
-            held = ""
-    if held:
-        yield held
+    plan = study.run("plan", config, {}, locations=locations)
+    return study.run("ingest", {}, {"source": plan.ref}, locations=locations)
 
 
 def mix_of(study: Study, texts: Outcome, sets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Outcome:
@@ -188,21 +132,6 @@ def train_base(study: Study, texts: Outcome) -> tuple[Outcome, Outcome]:
     mix = mix_of(study, texts, sets)
     model = study.run("initialize", {"from_scratch": MODEL, "characters": 0}, {"mix": mix.ref})
     return train_stage(study, mix, model, 1), model
-
-
-def publish(study: Study, made: tuple[Outcome, Outcome], name: str) -> dict[str, str]:
-    """Export a trained model to the folder of base models; returns what `initialize.base` needs to find it."""
-    train, model = made
-    export = study.run(
-        "export", {"name": f"three-stages-{name}"}, {"train": train.ref, "model": model.ref}
-    ).artifact
-    folder = study.root / "models" / f"{name}-{export.digest[:12]}"
-    for entry in export.files("model"):
-        export.fetch(entry, folder).rename(folder / entry.key)
-    wanted = [
-        p for p in folder.iterdir() if p.name in base_models.FILES or p.name.endswith(base_models.ENDING)
-    ]
-    return {"name": folder.name, "sha256": json_digest({p.name: file_digest(p) for p in sorted(wanted)})}
 
 
 def train_stages(

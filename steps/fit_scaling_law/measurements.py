@@ -123,7 +123,7 @@ def apart(measurements: list[Measurement], inputs: tuple[str, ...]) -> list[Meas
 def final_losses(
     measurements: list[Measurement], inputs: tuple[str, ...]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(x float64[n, inputs], losses float64[n]) per validation set, at the last tokens, which all runs must share.
+    """(x float64[n, inputs], losses float64[n]) per validation set, at the last tokens, which its runs must share.
 
     Raises DataError where runs end at different tokens (L(R) holds for one length of training), and where two lines
     measure the same.
@@ -139,19 +139,22 @@ def final_losses(
             )
         if not before or m.values["tokens"] > before.values["tokens"]:
             last[key] = m
-    most = max(m.values["tokens"] for m in last.values())
+    sets: dict[str, list[Measurement]] = {}
     for m in last.values():
-        if m.values["tokens"] < most:
-            raise DataError(
-                f"line {m.line}: ratio {m.values['ratio']:g} of {m.set} ends at {m.values['tokens']:g} tokens and "
-                f"others at {most:g}; L(R) holds for runs of one length: leave the shorter run out, or the later lines "
-                "of the others"
-            )
-    sets: dict[str, list[tuple[float, ...]]] = {}
-    for (name, point), m in last.items():
-        sets.setdefault(name, []).append((*point, m.values["loss"]))
-    tables = {name: np.array(sorted(points)) for name, points in sorted(sets.items())}
-    return {name: (table[:, :-1], table[:, -1]) for name, table in tables.items()}
+        sets.setdefault(m.set, []).append(m)
+    found = {}
+    for name, runs in sorted(sets.items()):
+        most = max(m.values["tokens"] for m in runs)
+        for m in runs:
+            if m.values["tokens"] < most:
+                raise DataError(
+                    f"line {m.line}: ratio {m.values['ratio']:g} of {name} ends at {m.values['tokens']:g} tokens and "
+                    f"others at {most:g}; L(R) holds for runs of one length: leave the shorter run out, or the later "
+                    "lines of the others"
+                )
+        table = np.array(sorted([*(m.values[column] for column in inputs), m.values["loss"]] for m in runs))
+        found[name] = table[:, :-1], table[:, -1]
+    return found
 
 
 def curves(measurements: list[Measurement], domain_set: str, general_set: str) -> dict[float, Curve]:

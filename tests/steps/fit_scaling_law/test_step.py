@@ -38,13 +38,15 @@ def ratio_lines(ratios: list[float]) -> str:
 
 
 def rate_lines(ratios: list[float], replays: tuple[str, ...] = ("",)) -> str:
-    """Three learning rates; a replay adds its own value to the loss on zh, and cells of one ratio more ended early."""
+    """Three learning rates; a replay adds itself to the loss on zh and half as many tokens; runs of 0.9 ended early."""
     rows = ["ratio,learning_rate,replay,stopped,set,tokens,loss"]
     for ratio in ratios:
         for rate in (1e-3, 2e-3, 4e-3):
             for replay in replays:
                 loss = 2 + 0.5 * ratio**-0.3 + 10 * rate + float(replay or 0)
-                rows += [f"{ratio},{rate},{replay},0,zh,100,{loss}", f"{ratio},{rate},{replay},0,en,100,2"]
+                at = f"{ratio},{rate},{replay},0"
+                end = 100 + 50 * float(replay or 0)
+                rows += [f"{at},zh,{end},{loss}", f"{at},en,{end},2"]
     return "\n".join([*rows, "0.9,0.001,,1,zh,50,9", "0.9,0.001,,1,en,50,9"]) + "\n"
 
 

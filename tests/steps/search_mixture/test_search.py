@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from steps.core.artifact import Artifact
+from steps.core.cli import main
+from steps.core.errors import UsageError
 from steps.core.task import run_section
 from steps.plan.command import plan_run
-from steps.search_mixture.command import train_cells
+from steps.search_mixture.command import run_cell, train_cells
 from tests.steps.train.nursery import Nursery
 from tests.steps.training import SCRATCH, sentence
 
@@ -61,6 +63,22 @@ def search_recipe(folder: Path) -> str:
     return yaml.safe_dump({**found, "steps": steps})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("initialize", "initialize: not NAME=REFERENCE"),
+        ("cells.x=a@b", "--input cells.x: a cell takes ingest, initialize and cells.N"),
+        ("cells.0=a@b", "--input initialize=REFERENCE is missing"),
+    ],
+)
+def test_what_is_no_input_of_a_cell_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, given: str, message: str
+) -> None:
+    words = ["search", "cell", "--number", "0", "--run", "runs/mixture_search/a/run.json@0", "--input", given]
+    assert main([*words, "--root", f"file://{tmp_path}"]) == 64
+    assert message in capsys.readouterr().err
+
+
 def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(tmp_path: Path, forked: None) -> None:
     root = f"file://{tmp_path}/root"
     plan = plan_run(search_recipe(tmp_path), root, "manual__1")
@@ -84,6 +102,13 @@ def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(tmp_path: Path, 
     assert len({artifact.input("model").digest for artifact in trained.values()}) == 1
     for number in ("001", "003"):  # at the first measurement after half of it, and nothing more
         assert trained[number].facts["stopped_early"]["step"] == trained[number].facts["steps"] == 4
+
+    with pytest.raises(UsageError, match=r"cells 0 to 3, not 4"):
+        run_cell(plan.run, 4, made, root, {})
+    with pytest.raises(
+        UsageError, match=r"cell 1 is measured by pilots, and cells\.0, cells\.2 are not given"
+    ):
+        run_cell(plan.run, 1, made, root, {})
 
     again = dict(train_cells(plan.run, made, root))
     assert {n: r.ref for n, r in again.items()} == {n: r.ref for n, r in results.items()}
