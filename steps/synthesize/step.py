@@ -301,7 +301,7 @@ def forecast(config: Config, configs: Mapping[str, Any]) -> Outlook:
 
 STEP = Step(
     name="synthesize",
-    version=2,
+    version=3,
     config=Config,
     run=run,
     inputs=(Input("corpora", many=True), Input("source", optional=True)),
