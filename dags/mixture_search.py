@@ -20,7 +20,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    params=pipeline_params("mixture_search", "almr_search"),
+    params=pipeline_params("mixture_search", "demo_search"),
     tags=["tokenmill"],
     doc_md=__doc__,
 ) as dag:

@@ -59,7 +59,7 @@ def check_fit(config: Config, fits: Mapping[str, Any]) -> dict[str, float]:
     if not errors:
         raise DataError(
             "the law was tested on no cell that it had not seen: to leave one out, a law of p parameters needs p + 2 "
-            "cells that ran to the end"
+            "cells that ran to the end (ratio: five ratios at one learning rate; ratio_rate: eight cells)"
         )
     name = max(errors, key=lambda key: errors[key])
     if errors[name] > config.largest_error:

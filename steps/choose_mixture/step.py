@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from steps.core.errors import DataError
 from steps.core.parts import PartWriter
 from steps.core.runs import run_key
 from steps.core.step import Input, Step, StepContext
+
+LOG = logging.getLogger("tokenmill.choose_mixture")
 
 
 def run(ctx: StepContext) -> None:
@@ -71,7 +74,9 @@ def write_recipe(artifact: Artifact, run: Mapping[str, Any]) -> None:
     steps = target_steps(config, cell_sections(train), run["recipe"]["steps"])
     made = recipe_of(config, run, steps, cell["label"], evidence)
     text = yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=120)
-    artifact.store.put(chosen_key(run), text.encode())
+    key = chosen_key(run)
+    artifact.store.put(key, text.encode())
+    LOG.info("choose_mixture: the recipe for continual_pretraining is %s/%s", artifact.store.uri, key)
 
 
 def chosen_key(run: Mapping[str, Any]) -> str:

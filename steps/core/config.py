@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from steps.core.errors import ConfigError
 
 C = TypeVar("C", bound="StepConfig")
+# json_schema_extra of a field that nobody sets: the model fills it in from a file that it names, or `plan` does
+FILLED_IN = "filled_in"
 
 
 class Supply(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steps.core.config import CorpusConfig
+from steps.core.config import FILLED_IN, CorpusConfig
 from steps.filter.names import CLASSIFIER, LEVELS, signal_names
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -129,14 +129,18 @@ class Config(CorpusConfig):
         description="Lists of domains and URLs (UT1 or your own) whose documents d25_listed_url drops: sha256 of files "
         "that `python -m steps.filter.urls FILE` put into the store, by category (adult, gambling …).",
     )
-    url_words: dict[str, float] = Field(default_factory=dict, description="Filled in from rules_file.")
+    url_words: dict[str, float] = Field(
+        default_factory=dict, description="Filled in from rules_file.", json_schema_extra={FILLED_IN: True}
+    )
     rules: tuple[Rule, ...] = Field((), description="The rules, filled in from rules_file.")
-    patterns: tuple[Pattern, ...] = Field((), description="Filled in from rules_file.")
+    patterns: tuple[Pattern, ...] = Field(
+        (), description="Filled in from rules_file.", json_schema_extra={FILLED_IN: True}
+    )
     word_lists: tuple[WordList, ...] = Field(
-        (), description="Filled in from rules_file and extra_word_lists."
+        (), description="Filled in from rules_file and extra_word_lists.", json_schema_extra={FILLED_IN: True}
     )
     stop_words: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="Filled in from rules_file."
+        default_factory=dict, description="Filled in from rules_file.", json_schema_extra={FILLED_IN: True}
     )
 
     @model_validator(mode="before")

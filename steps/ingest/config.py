@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from steps.core.config import CorpusConfig
+from steps.core.config import FILLED_IN, CorpusConfig
 from steps.core.takedown import TakedownList
 
 MIB = 1 << 20
@@ -71,4 +71,5 @@ class Config(CorpusConfig):
         (),
         description="What must not enter again, as doc_id:…, url:… or domain:…; "
         "`plan` fills it from the catalog.",
+        json_schema_extra={FILLED_IN: True},
     )

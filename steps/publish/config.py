@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from steps.core.config import StepConfig
+from steps.core.config import FILLED_IN, StepConfig
 from steps.core.takedown import TakedownList
 
 
@@ -14,4 +14,5 @@ class Config(StepConfig):
     takedowns: TakedownList = Field(
         (),
         description="What must not be published, as doc_id:…, url:… or domain:…; a domain covers its subdomains.",
+        json_schema_extra={FILLED_IN: True},
     )

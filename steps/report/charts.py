@@ -17,6 +17,9 @@ from steps.report.format import number, plain
 WIDTH, WIDE = 400, 860  # of a plot in the grid, and of one alone
 HEAD, PANEL, AXIS, LABELS, GRAPH = 22, 70, 20, 12, 150  # heights
 BINS = 56
+NAME_WIDTH = (
+    60  # user units beside the end of a line in which a second name would lie on the first (own choice)
+)
 DOTS = 40  # points of a line that get a dot; more of them would hide it
 _LABEL_ROWS = 3
 _LETTER = 5.6  # width of a letter of 10 units, about
@@ -233,6 +236,7 @@ def lines(plot: Lines, wide: bool = False) -> Markup:
             Markup(label).format(across.width + 6, y + 3, plain(mark.label, 18)),
         ]
     parts += [part for line in plot.lines for part in _line(line, across, up)]
+    parts += _line_names(plot.lines, across, up)
     rows = _label_rows(plot.moments, across)
     parts += _upright(plot.moments, rows, 0, GRAPH, across)
     parts.append(bottom_axis(across, GRAPH, plot.unit))
@@ -251,7 +255,7 @@ def span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _line(line: Line, across: Axis, up: Axis) -> list[Markup]:
-    """Path, intervals, dots and name of one line."""
+    """Path, intervals and dots of one line."""
     places = [(across.place(p.x), GRAPH - up.place(p.y), p) for p in line.points]
     if not places:
         return []
@@ -266,9 +270,25 @@ def _line(line: Line, across: Axis, up: Axis) -> list[Markup]:
             parts.append(
                 Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(line.tone, x, y)
             )
-    x, y, _ = places[-1]
-    name = '<text class="label" x="{:.1f}" y="{:.1f}">{}</text>'
-    return [*parts, Markup(name).format(x + 6, y + 3, plain(line.name, 18))]
+    return parts
+
+
+def _line_names(lines: Sequence[Line], across: Axis, up: Axis) -> list[Markup]:
+    """Names beside the last points; those that would lie on one another stand together, the upper line's first."""
+    ends = sorted(
+        (GRAPH - up.place(line.points[-1].y), across.place(line.points[-1].x), line.name)
+        for line in lines
+        if line.points and line.name
+    )
+    groups: list[tuple[float, float, list[str]]] = []
+    for y, x, name in ends:
+        beside = next((g for g in groups if y - g[0] < LABELS and abs(x - g[1]) < NAME_WIDTH), None)
+        if beside is None:
+            groups.append((y, x, [name]))
+        else:
+            beside[2].append(name)
+    label = '<text class="label" x="{:.1f}" y="{:.1f}">{}</text>'
+    return [Markup(label).format(x + 6, y + 3, plain(", ".join(names), 18)) for y, x, names in groups]
 
 
 def bar(segments: Mapping[Tone, float], most: float) -> Markup:

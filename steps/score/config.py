@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from steps.core.config import CorpusConfig
+from steps.core.config import FILLED_IN, CorpusConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "quality"
 
@@ -101,7 +101,9 @@ class Config(CorpusConfig):
         "not counted in the shares.",
     )
     quality_weights: dict[str, Weights] = Field(
-        default_factory=dict, description="Filled in from quality_file: curves per language."
+        default_factory=dict,
+        description="Filled in from quality_file: curves per language.",
+        json_schema_extra={FILLED_IN: True},
     )
 
     @model_validator(mode="before")

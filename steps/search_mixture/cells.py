@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from steps.core.artifact import Artifact
@@ -51,6 +51,7 @@ def train_cell(
     LOG.info("cell %d: %s", number, every[number].label)
     inputs = resolve_inputs(stage(run["dag"], "mix"), run["inputs"], made)
     mix = run_step("mix", config=settings["mix"], inputs=inputs, root=root)
+    check_choice(run["recipe"]["steps"], mix.facts["heldout"])
     start = {"model": made["initialize"]}
     before: dict[str, str] = {}
     for place in range(1, config.stages + 1):
@@ -63,6 +64,15 @@ def train_cell(
         trained = run_step("train", config=settings[f"train_{place}"], inputs=inputs, root=root)
         before = {"previous": trained.ref}
     return trained
+
+
+def check_choice(steps: Mapping[str, Any], held_out: Collection[str]) -> None:
+    """Raise ConfigError where the choice is to be made by a set that is not held out: now, not after the last cell."""
+    if unknown := sorted(set(steps["choose_mixture"]["additional_sets"]) - set(held_out)):
+        raise ConfigError(
+            f"choose_mixture.additional_sets: nothing is held out as {', '.join(unknown)}; mix holds out "
+            f"{', '.join(sorted(held_out))}: name those of the additional language"
+        )
 
 
 def check_supply(cell: Cell, quotas: Sequence[Mapping[str, Any]]) -> None:

@@ -101,7 +101,11 @@ def cell_entry(run: Mapping[str, Any], number: int, outcome: Outcome) -> lineage
     ]
     params = {f"cell.{name}": value for name, value in cell.point.items() if value != ""}
     last = {f"eval/loss_{name}": measured.last(name) for name in measured.losses}
-    tags = {"cell": cell.label, "cell.stopped": str(int(bool(measured.stopped)))}
+    tags = {
+        "mlflow.runName": f"{section_of(number)}: {cell.label}",  # a list of numbers tells nobody anything
+        "cell": cell.label,
+        "cell.stopped": str(int(bool(measured.stopped))),
+    }
     return entry.model_copy(
         update={
             "params": {"cell.number": number, **params, **entry.params},

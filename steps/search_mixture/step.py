@@ -34,8 +34,10 @@ def collect(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
         int(name.partition(".")[2]): train for name, train in part.inputs.items() if name.startswith("cells.")
     }
     if sorted(given) != list(range(len(wanted))):
+        lacking = [f"{number} ({cell.label})" for number, cell in enumerate(wanted) if number not in given]
         raise DataError(
-            f"search_mixture: the search has {len(wanted)} cells, the inputs are of cells {sorted(given)}"
+            f"search_mixture: of {len(wanted)} cells these are not trained: {'; '.join(lacking) or 'none'}, and the "
+            f"inputs are of {sorted(given)}; train them (in Airflow: clear them in `cells`, marking is not enough)"
         )
     for number, cell in enumerate(wanted):
         check_made(config, number, cell, given[number])

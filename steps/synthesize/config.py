@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steps.core.config import CodeLimits, CorpusConfig
+from steps.core.config import FILLED_IN, CodeLimits, CorpusConfig
 from steps.core.takedown import TakedownList
 
 PROMPTS = Path(__file__).resolve().parents[2] / "configs" / "prompts"
@@ -105,9 +105,13 @@ class Config(CorpusConfig):
         description="Share of answers that cannot be used (unparsable, cut, refused) before the step fails. Answers "
         "stay recorded, so that going on costs nothing (own choice).",
     )
-    takedowns: TakedownList = Field((), description="Passages never to be asked about, filled in by plan.")
+    takedowns: TakedownList = Field(
+        (),
+        description="Passages never to be asked about, filled in by plan.",
+        json_schema_extra={FILLED_IN: True},
+    )
     disciplines: dict[str, Discipline] = Field(
-        default_factory=dict, description="Filled in from prompts_file."
+        default_factory=dict, description="Filled in from prompts_file.", json_schema_extra={FILLED_IN: True}
     )
 
     @model_validator(mode="before")

@@ -78,9 +78,15 @@ class Settings:
         except ValueError:
             good = plain = False
         if not url:
-            problems.append(f"{URL} is not set: name the endpoint, such as http://127.0.0.1:8000/v1")
+            problems.append(
+                f"{URL} is not set: name the endpoint, such as http://127.0.0.1:8000/v1 (in Airflow, as the host of "
+                "the connection tokenmill_endpoint)"
+            )
         elif not good or not plain:  # the address itself may hold a secret: it is not repeated
-            problems.append(f"{URL} is not an http or https address without login, query and fragment")
+            problems.append(
+                f"{URL} is not an http or https address without login, query and fragment, such as "
+                "http://127.0.0.1:8000/v1"
+            )
         if problems:
             raise ConfigError("\n".join(problems))
         return cls(url.rstrip("/"), key, Limits(**found))

@@ -145,14 +145,48 @@ def test_the_form_offers_no_setting_that_the_stage_decides() -> None:
     assert "language_model_zh.language" not in pipeline_params("language_models", "any")
 
 
+def test_the_form_offers_lists_of_numbers_and_of_names() -> None:
+    params = params_from(config_class("search_mixture"), "search_mixture")
+    assert params["search_mixture.ratios"].schema["items"] == {"type": "number"}
+    assert params["search_mixture.ratios"].resolve([0.1, 0.5]) == [0.1, 0.5]
+    assert params["search_mixture.additional"].resolve() is None
+    assert "search_mixture.stage_orders" not in params, "lists of lists are set in the recipe"
+    readers = params_from(config_class("mix"), "mix")["mix.accept_readers"]
+    with pytest.raises(ParamValidationError):
+        readers.resolve(["robots"])
+
+
+@pytest.mark.parametrize("dag", PIPELINES)
+def test_every_field_of_a_form_says_what_it_is_and_is_for_people_to_set(dag: str) -> None:
+    params = pipeline_params(dag, "any")
+    assert [name for name, param in params.items() if not param.description] == []
+    assert [name for name, param in params.items() if "illed in from" in param.description] == []
+    assert not [name for name in params if name.endswith(".takedowns")]
+
+
 def test_the_default_recipe_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pipeline_params("data_factory", "demo_factory")["recipe"].resolve() == "demo_factory"
     monkeypatch.setenv("TOKENMILL_RECIPE_DATA_FACTORY", "acceptance_factory")
     assert pipeline_params("data_factory", "demo_factory")["recipe"].resolve() == "acceptance_factory"
 
 
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_form_starts_with_a_recipe_that_the_demo_can_run(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(name, monkeypatch).params["recipe"].startswith("demo_")
+
+
 @pytest.mark.parametrize(
-    "name", ["demo_language_models", "demo_factory", "demo_own_data", "demo_synthesize", "demo_training"]
+    "name",
+    [
+        "demo_language_models",
+        "demo_factory",
+        "demo_own_data",
+        "demo_search",
+        "demo_synthesize",
+        "demo_training",
+    ],
 )
 def test_the_demo_recipes_are_valid(name: str) -> None:
     from steps.core.recipe import find_recipe, load_recipe

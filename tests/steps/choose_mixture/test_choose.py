@@ -23,7 +23,6 @@ from steps.core.config import StepConfig, config_class
 from steps.core.errors import ConfigError, DataError
 from steps.core.parts import PartWriter
 from steps.core.recipe import find_recipe, load_recipe
-from steps.core.runs import run_key
 from steps.core.step import Input, Outcome, Step, StepContext, run_step
 from steps.core.store import FileStore
 from steps.plan.command import checked_recipe, plan_run
@@ -124,7 +123,10 @@ def search(root: str, run: dict[str, Any]) -> tuple[Outcome, list[Outcome]]:
     return run_step("search_mixture", config=config, inputs=inputs, root=root), trained
 
 
-def test_a_search_becomes_a_recipe_that_continual_pretraining_takes(tmp_path: Path) -> None:
+def test_a_search_becomes_a_recipe_that_continual_pretraining_takes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     root = f"file://{tmp_path}/root"
     target = {"train_2": {"learning_rate": 5e-4}, "export": {"name": "toy-large"}}
     text = recipe(tmp_path, epsilon=0.05, tokens=100_000, rate_factor=0.25, target=target)
@@ -144,7 +146,9 @@ def test_a_search_becomes_a_recipe_that_continual_pretraining_takes(tmp_path: Pa
     assert chosen.facts["cell"]["largest_original_rise"] == pytest.approx(en(0.35, 2e-3) - 3.0, abs=2e-4)
     assert max(chosen.facts["left_out_errors"].values()) < 0.01
 
-    written = (tmp_path / "root" / run_key(run["dag"], run["run_id"])).with_name("chosen.yaml").read_text()
+    address = f"{root}/runs/mixture_search/manual__1/chosen.yaml"
+    assert f"the recipe for continual_pretraining is {address}" in caplog.text
+    written = find_recipe(address)
     loaded, configs = load_recipe(written)
     assert loaded.dag == "continual_pretraining" and loaded.name == "toy_chosen"
     mix: Any = configs["mix"]
@@ -163,7 +167,7 @@ def test_a_search_becomes_a_recipe_that_continual_pretraining_takes(tmp_path: Pa
         assert Artifact.open(ref).digest
     again = {**steps["choose_mixture"], "epsilon": 1.0}
     run_step("choose_mixture", config=again, inputs=inputs, root=root, run=run)
-    last = (tmp_path / "root" / run_key(run["dag"], run["run_id"])).with_name("chosen.yaml").read_text()
+    last = find_recipe(address)
     assert (
         last != written and load_recipe(last)[1]["mix"].model_dump()["supervised"]["set_zh"]["tokens"] > 35010
     )

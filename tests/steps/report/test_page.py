@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,14 @@ def test_a_line_goes_through_its_points_in_order_and_shows_their_intervals() -> 
     )
     assert float(whisker[0]) == dots[1][0]
     assert sorted(map(float, whisker[1:]))[0] < dots[1][1] < max(map(float, whisker[1:]))
+
+
+def test_names_of_lines_that_end_at_one_place_stand_together_and_never_on_one_another() -> None:
+    """Of a search's cells many end at nearly one loss."""
+    losses = {"0": 4.0, "1": 4.005, "2": 3.998, "3": 2.0, "4": 0.0}
+    ends = [Line(name, [Point(0, 9.0), Point(100, loss)]) for name, loss in losses.items()]
+    page = render(Page("t", [Section("s", [Lines("plot", ends)])])).decode()
+    names = re.findall(r'<text class="label" x="[\d.]+" y="([\d.]+)">([^<]*)</text>', page)
+    assert [name for _, name in names] == ["1, 0, 2", "3", "4"]
+    places = [float(y) for y, _ in names]
+    assert all(below - above >= 9 for above, below in pairwise(places))

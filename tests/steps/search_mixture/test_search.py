@@ -13,9 +13,10 @@ import yaml
 
 from steps.core.artifact import Artifact
 from steps.core.cli import main
-from steps.core.errors import UsageError
+from steps.core.errors import ConfigError, DataError, UsageError
 from steps.core.task import run_section
 from steps.plan.command import plan_run
+from steps.search_mixture.cells import check_choice
 from steps.search_mixture.command import run_cell, train_cells
 from tests.steps.train.nursery import Nursery
 from tests.steps.training import SCRATCH, sentence
@@ -79,6 +80,13 @@ def test_what_is_no_input_of_a_cell_is_named(
     assert message in capsys.readouterr().err
 
 
+def test_a_choice_by_a_set_that_is_not_held_out_is_refused_by_the_first_cell() -> None:
+    steps = {"choose_mixture": {"additional_sets": ["zh", "set_zh"]}}
+    with pytest.raises(ConfigError, match="held out as zh; mix holds out set_en, set_zh"):
+        check_choice(steps, {"set_zh": {}, "set_en": {}})
+    check_choice(steps, ["zh", "set_zh", "en"])
+
+
 def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(tmp_path: Path, forked: None) -> None:
     root = f"file://{tmp_path}/root"
     plan = plan_run(search_recipe(tmp_path), root, "manual__1")
@@ -115,6 +123,9 @@ def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(tmp_path: Path, 
     assert all(result.cached for result in again.values())
 
     inputs = {f"cells.{number}": result.ref for number, result in results.items()}
+    with pytest.raises(DataError, match=r"not trained: 1 \(ratio 0\.2, rate 3\), .*clear them"):
+        given = {name: ref for name, ref in inputs.items() if name != "cells.001"}
+        run_section(plan.run, "search_mixture", given, root)
     found = Artifact.open(run_section(plan.run, "search_mixture", inputs, root).ref)
     assert found.facts["stopped"] == [1, 3] and found.facts["sets"] == ["set_en", "set_zh"]
     assert set(found.facts["pareto_front"]) <= {0, 2}

@@ -422,7 +422,9 @@ def test_a_wrong_setting_is_named(
 def test_a_missing_or_wrong_endpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL, raising=False)
     monkeypatch.setenv("TOKENMILL_ENDPOINT_CONCURRENCY", "none")
-    with pytest.raises(ConfigError, match=r"CONCURRENCY='none'(.|\n)*OPENAI_BASE_URL is not set"):
+    with pytest.raises(
+        ConfigError, match=r"CONCURRENCY='none'(.|\n)*OPENAI_BASE_URL is not set.*tokenmill_endpoint"
+    ):
         synthesize(tmp_path, None, monkeypatch)
     monkeypatch.delenv("TOKENMILL_ENDPOINT_CONCURRENCY")
     for address in ("ftp://host/v1", "http://", f"https://user:{KEY}@host/v1", "http://host/v1?key=1"):
