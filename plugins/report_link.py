@@ -8,12 +8,13 @@ from typing import Any
 
 from airflow.sdk import BaseOperatorLink
 
-_RUN = re.compile(r"experiments/[0-9]+/runs/[0-9a-f]{32}")
+_RUN = re.compile(r"experiments/[0-9]+/runs/[0-9a-f]{32}(/artifacts/report\.html)?")
 
 
 class ReportLink(BaseOperatorLink):
-    """*Report* on a task: `report.html` of its stage, where MLflow has an address for browsers (TOKENMILL_MLFLOW_URL).
+    """*Report* on a task: `report.html` of its stage, or the run of one that leaves none.
 
+    Only where MLflow has an address for browsers (TOKENMILL_MLFLOW_URL).
     Airflow asks in the worker when the task has ended, and keeps the answer.
     """
 
@@ -25,9 +26,9 @@ class ReportLink(BaseOperatorLink):
 
 
 def report_url(mlflow_run: object) -> str:
-    """Address of the report of a StepResult's ``mlflow_run``; empty for what is none."""
+    """Address of a StepResult's ``mlflow_run``: its report, or the run where it left none; empty for what is none."""
     address = os.environ.get("TOKENMILL_MLFLOW_URL")
     if not address or not isinstance(mlflow_run, str) or not _RUN.fullmatch(mlflow_run):
         return ""
     # MLflow opens in its GenAI mode unless the query, inside the hash, says otherwise
-    return f"{address}/#/{mlflow_run}/artifacts/report.html?workflowType=machine_learning"
+    return f"{address}/#/{mlflow_run}?workflowType=machine_learning"

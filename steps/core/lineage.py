@@ -305,12 +305,16 @@ def _run(
 
 
 def run_path(store: Store, entry: LineageEntry) -> str | None:
-    """experiments/<id>/runs/<id> of the MLflow run that stands for an entry; None before it was delivered."""
-    return _path(store, entry.key)
+    """experiments/<id>/runs/<id> of the MLflow run that stands for an entry, and to its report where it has one.
+
+    None before it was delivered.
+    """
+    path = _path(store, entry.key)
+    return f"{path}/artifacts/report.html" if path and entry.report else path
 
 
 def parent_path(store: Store, dag: str, run_id: str) -> str | None:
-    """The same of a whole run of a DAG; None before one of its tasks was delivered."""
+    """experiments/<id>/runs/<id> of a whole run of a DAG; None before one of its tasks was delivered."""
     return _path(store, _digest(dag, run_id))
 
 

@@ -137,4 +137,6 @@ class StepResult(BaseModel):
     documents: str | None = None
     counts: dict[str, Any] = Field(default_factory=dict)
     facts: dict[str, Any] = Field(default_factory=dict)
-    mlflow_run: str | None = Field(None, description="experiments/<id>/runs/<id>, once lineage is delivered")
+    mlflow_run: str | None = Field(
+        None, description="experiments/<id>/runs/<id>, to its report where it has one, once delivered"
+    )

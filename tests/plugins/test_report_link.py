@@ -13,12 +13,14 @@ RUN = "experiments/3/runs/cb9d1337820842c6bdc95867bf28c0bd"
 
 def test_the_link_opens_the_report_of_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENMILL_MLFLOW_URL", "http://mlflow.example:5000")
-    expected = f"http://mlflow.example:5000/#/{RUN}/artifacts/report.html?workflowType=machine_learning"
-    assert report_url(RUN) == expected
+    page = f"{RUN}/artifacts/report.html"
+    expected = f"http://mlflow.example:5000/#/{page}?workflowType=machine_learning"
+    assert report_url(page) == expected
+    assert report_url(RUN) == f"http://mlflow.example:5000/#/{RUN}?workflowType=machine_learning", "no report"
     operator = ProcessStepOperator(task_id="filter", spec={})
     (link,) = operator.operator_extra_links
     assert link.get_link(operator, ti_key=None) == "", "nothing was delivered yet"
-    operator.mlflow_run = RUN
+    operator.mlflow_run = page
     assert link.get_link(operator, ti_key=None) == expected
     assert any(isinstance(link, ReportLink) for link in StepOperator.operator_extra_links)
 

@@ -363,7 +363,9 @@ def test_the_report_is_an_artifact_of_the_run(tracking: str, store: FileStore, d
     lineage.record(store, told)
     child = next(run for run in runs_of(tracking, dag) if run["tag"]["stage"] == "filter")
     info = child["info"]
-    assert lineage.run_path(store, told) == f"experiments/{info['experiment_id']}/runs/{info['run_id']}"
+    run = f"experiments/{info['experiment_id']}/runs/{info['run_id']}"
+    assert lineage.run_path(store, told) == f"{run}/artifacts/report.html"
+    assert lineage.run_path(store, told.model_copy(update={"report": None})) == run
     address = f"{tracking}/get-artifact?run_id={child['info']['run_id']}&path=report.html"
     with urllib.request.urlopen(address, timeout=20) as answer:
         assert answer.read().decode() == "<p>报告</p>"
