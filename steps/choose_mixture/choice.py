@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from steps.choose_mixture.config import Config
@@ -14,17 +14,12 @@ INPUTS = ("corpora", "classifiers")  # of a recipe; benchmarks are among its sou
 
 
 def choose(config: Config, search: Mapping[str, Any]) -> dict[str, Any]:
-    """The cell with the lowest mean loss on the additional sets, of those that keep to epsilon on all others.
+    """The cell with the lowest mean loss on the additional sets, of those that keep to epsilon on the original ones.
 
-    ``search``: the facts of a search_mixture artifact. Raises DataError where no cell does, with the nearest one.
+    ``search``: the facts of a search_mixture artifact. Raises DataError where no cell does, with the nearest one, and
+    ConfigError where the sets of the choice are not those of the search.
     """
-    unknown = sorted(set(config.additional_sets) - set(search["sets"]))
-    original = [name for name in search["sets"] if name not in config.additional_sets]
-    if unknown or not original:
-        raise ConfigError(
-            f"choose_mixture.additional_sets: the search measured {', '.join(search['sets'])}; name those of the "
-            "additional language, and leave one at least"
-        )
+    original = original_sets(config, search["sets"])
     ended = [cell for cell in search["cells"] if not cell["stopped_early"]]
     rise = {cell["cell"]: max(cell["rises"][name] for name in original) for cell in ended}
     feasible = [cell for cell in ended if rise[cell["cell"]] <= config.epsilon]
@@ -44,15 +39,35 @@ def choose(config: Config, search: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def original_sets(config: Config, measured: Collection[str]) -> list[str]:
+    """The validation sets that must not get worse. Raises ConfigError unless there is one, and all are measured."""
+    original = config.original_sets or [name for name in measured if name not in config.additional_sets]
+    unknown = sorted({*config.additional_sets, *original} - set(measured))
+    both = sorted(set(config.additional_sets) & set(original))
+    if unknown or both or not original:
+        raise ConfigError(
+            f"choose_mixture.additional_sets, original_sets: the search measured {', '.join(sorted(measured))}; name "
+            "some of them for each language (all others are original where none is named), and none for both"
+        )
+    return list(original)
+
+
 def additional_loss(config: Config, cell: Mapping[str, Any]) -> float:
     """Mean loss over the additional sets."""
     return float(sum(cell["losses"][name] for name in config.additional_sets) / len(config.additional_sets))
 
 
-def check_fit(config: Config, fits: Mapping[str, Any]) -> dict[str, float]:
-    """The largest error of a left-out cell by fit. Raises DataError above `largest_error`, or where none was tested."""
+def check_fit(config: Config, fits: Mapping[str, Any], measured: Collection[str]) -> dict[str, float]:
+    """The largest error of a left-out cell by fit, of the sets that decide.
+
+    ``fits``: by validation set, with what its runs have in common after a comma. Raises DataError above
+    `largest_error`, or where none was tested.
+    """
+    deciding = {*config.additional_sets, *original_sets(config, measured)}
     errors = {}
     for name, fit in fits.items():
+        if not any(name == one or name.startswith(f"{one}, ") for one in deciding):
+            continue
         inside = [row["relative_error"] for row in fit.get("left_out", ()) if not row["extrapolated"]]
         if inside:
             errors[name] = max(inside)

@@ -24,8 +24,12 @@ class Config(StepConfig):
     )
     additional_sets: tuple[str, ...] = Field(
         min_length=1,
-        description="Validation sets of the additional language, as the search names them (a language, or a task); "
-        "all others are of the original one.",
+        description="Validation sets of the additional language, as the search names them (a language, or a task).",
+    )
+    original_sets: tuple[str, ...] = Field(
+        (),
+        description="Validation sets of the original language; empty: all that are not additional. Name them where "
+        "the mix holds out sets of stages 2 and 3 too, which no cell trains: those then decide nothing.",
     )
     largest_error: float = Field(
         0.01,

@@ -37,7 +37,7 @@ def decide(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     if fit.input("measurements").digest != search.digest:
         raise DataError(f"{fit.reference.uri} was not fitted to the search {search.reference.uri}")
     cell = choose(config, search.facts)
-    found = {"cell": cell, "left_out_errors": check_fit(config, fit.facts["fits"])}
+    found = {"cell": cell, "left_out_errors": check_fit(config, fit.facts["fits"], search.facts["sets"])}
     part.put_bytes("choice.json", json.dumps(found, sort_keys=True).encode(), "choice")
     return found
 
@@ -86,7 +86,7 @@ def chosen_key(run: Mapping[str, Any]) -> str:
 
 STEP = Step(
     name="choose_mixture",
-    version=1,
+    version=2,
     config=Config,
     run=run,
     inputs=(Input("search"), Input("fit")),

@@ -68,11 +68,13 @@ def train_cell(
 
 def check_choice(steps: Mapping[str, Any], held_out: Collection[str]) -> None:
     """Raise ConfigError where the choice is to be made by a set that is not held out: now, not after the last cell."""
-    if unknown := sorted(set(steps["choose_mixture"]["additional_sets"]) - set(held_out)):
-        raise ConfigError(
-            f"choose_mixture.additional_sets: nothing is held out as {', '.join(unknown)}; mix holds out "
-            f"{', '.join(sorted(held_out))}: name those of the additional language"
-        )
+    choice = steps["choose_mixture"]
+    for field in ("additional_sets", "original_sets"):
+        if unknown := sorted(set(choice[field]) - set(held_out)):
+            raise ConfigError(
+                f"choose_mixture.{field}: nothing is held out as {', '.join(unknown)}; mix holds out "
+                f"{', '.join(sorted(held_out))}: name those of the language"
+            )
 
 
 def check_supply(cell: Cell, quotas: Sequence[Mapping[str, Any]]) -> None:

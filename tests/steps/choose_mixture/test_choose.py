@@ -214,9 +214,33 @@ def test_a_search_without_a_cell_that_is_good_enough_chooses_none() -> None:
         choose(Choice(additional_sets=["zh"]), facts)
     row = {"relative_error": 0.02, "extrapolated": False}
     with pytest.raises(DataError, match=r"error of 2\.00%, more than 1\.00%"):
-        check_fit(Choice(additional_sets=["zh"]), {"zh": {"left_out": [row]}})
+        check_fit(Choice(additional_sets=["zh"]), {"zh": {"left_out": [row]}}, ["en", "zh"])
     with pytest.raises(DataError, match="tested on no cell"):
-        check_fit(Choice(additional_sets=["zh"]), {"zh": {"left_out": [row | {"extrapolated": True}]}})
+        unseen = {"zh": {"left_out": [row | {"extrapolated": True}]}}
+        check_fit(Choice(additional_sets=["zh"]), unseen, ["en", "zh"])
+
+
+def test_sets_that_no_cell_trains_decide_nothing_where_the_original_ones_are_named() -> None:
+    losses = {"zh": 4.0, "en": 3.0, "math": 5.0}
+    cell = {"cell": 0, "label": "cell 0", "stopped_early": None, "losses": losses}
+    facts: dict[str, Any] = {
+        "sets": ["en", "math", "zh"],
+        "cells": [cell | {"rises": {"zh": -1.0, "en": 0.01, "math": 0.4}}],
+    }
+    row = {"relative_error": 0.005, "extrapolated": False}
+    fits = {f"{name}, learning rate 0.001": {"left_out": [row]} for name in ("en", "zh")}
+    fits["math, learning rate 0.001"] = {"left_out": [row | {"relative_error": 0.2}]}
+    every = Choice(additional_sets=["zh"])
+    with pytest.raises(DataError, match=r"cell 0, \+0.4000"):
+        choose(every, facts)
+    with pytest.raises(DataError, match="law of math"):
+        check_fit(every, fits, facts["sets"])
+    named = Choice(additional_sets=["zh"], original_sets=["en"])
+    assert choose(named, facts)["largest_original_rise"] == 0.01
+    assert set(check_fit(named, fits, facts["sets"])) == set(fits) - {"math, learning rate 0.001"}
+    for wrong in (["fr"], ["zh", "en"]):
+        with pytest.raises(ConfigError, match="measured en, math, zh"):
+            choose(Choice(additional_sets=["zh"], original_sets=wrong), facts)
 
 
 def test_the_runs_of_a_search_in_mlflow_give_the_same_law(

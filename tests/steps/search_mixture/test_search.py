@@ -81,10 +81,13 @@ def test_what_is_no_input_of_a_cell_is_named(
 
 
 def test_a_choice_by_a_set_that_is_not_held_out_is_refused_by_the_first_cell() -> None:
-    steps = {"choose_mixture": {"additional_sets": ["zh", "set_zh"]}}
+    steps: dict[str, Any] = {"choose_mixture": {"additional_sets": ["zh", "set_zh"], "original_sets": []}}
     with pytest.raises(ConfigError, match="held out as zh; mix holds out set_en, set_zh"):
         check_choice(steps, {"set_zh": {}, "set_en": {}})
     check_choice(steps, ["zh", "set_zh", "en"])
+    steps["choose_mixture"]["original_sets"] = ["fr"]
+    with pytest.raises(ConfigError, match="original_sets: nothing is held out as fr"):
+        check_choice(steps, ["zh", "set_zh", "en"])
 
 
 def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(tmp_path: Path, forked: None) -> None:
