@@ -65,8 +65,12 @@ class Counts(BaseModel):
         self.quarantined_by.setdefault(reason, Tally()).add(documents, size)
 
     def _add(self, column: str, source: str, language: str, documents: int, size: int) -> None:
+        name = f"{source}|{language}"
+        group = self.groups.get(name)
+        if group is None:  # not setdefault: a new group for each document would cost more than the counting
+            group = self.groups[name] = Group()
         getattr(self.total, column).add(documents, size)
-        getattr(self.groups.setdefault(f"{source}|{language}", Group()), column).add(documents, size)
+        getattr(group, column).add(documents, size)
 
     def merge(self, other: Counts) -> None:
         for column in Group.model_fields:

@@ -8,7 +8,7 @@ knows all places of words already. Both sets are read off the parsed expression;
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -38,19 +38,21 @@ def compile_expression(expression: str) -> Expression:
     return Expression(pattern, _required(parsed) or frozenset(), starts=False, first=first)
 
 
-def matches(one: Expression, text: str, places: Sequence[int] | None) -> Iterator[re.Match[str]]:
+def matches(one: Expression, text: str, places: Sequence[int] | None) -> Iterable[re.Match[str]]:
     """The matches of the expression in a text, as `re.finditer` gives them.
 
     places: where its words stand, ascending, if every match begins at one; None: look everywhere.
     """
     if one.first:
-        places = (0,)
-    if places is None:
-        yield from one.pattern.finditer(text)
-        return
+        match = one.pattern.match(text)
+        return () if match is None else (match,)
+    return one.pattern.finditer(text) if places is None else _matches_at(one.pattern, text, places)
+
+
+def _matches_at(pattern: re.Pattern[str], text: str, places: Sequence[int]) -> Iterator[re.Match[str]]:
     end = 0
     for place in places:
-        if place >= end and (match := one.pattern.match(text, place)):
+        if place >= end and (match := pattern.match(text, place)):
             yield match
             end = max(match.end(), place + 1)
 

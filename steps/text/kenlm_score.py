@@ -20,7 +20,7 @@ import sentencepiece
 from steps.text.scorer_text import NORMALISATION, NORMALISATIONS, WHOLE, normalise
 
 DECIMALS = 4  # no C library's last bit of pow() enters a digest
-LINES = 64  # cut into pieces at once: saves calls, and stays few objects
+LINES = 256  # cut into pieces at once: a call has a cost of its own, and more pieces do not fit the caches
 CC_NET_DECIMALS = 1  # perplexity.py rounds to 0.1
 
 
