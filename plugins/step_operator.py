@@ -90,7 +90,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         try:
             # the API's own answer takes as long as the grace period
             self.cli.stop(container, timeout=self.grace)
-            self.cli.remove_container(container, force=True)
+            self._remove(container)
         except NotFound:
             pass
 
@@ -138,12 +138,13 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     def poll_until_complete(self, external_id: Any, context: Any) -> Any:
         """Follow the log to the container's end. After a reattach the mixin returns what this returns."""
         self.container = {"Id": external_id}
-        while self.is_job_active(self.get_job_status(external_id, context)):
+        while True:  # also the log of one that has ended already: that may be why
             for line in self._follow(external_id, context.get("task_state_store")):
                 self.log.info("%s", line)
                 self._last_lines.append(line)
+            if not self.is_job_active(self.get_job_status(external_id, context)):
+                return self.get_job_result(external_id, context)
             time.sleep(0.2)
-        return self.get_job_result(external_id, context)
 
     def get_job_result(self, external_id: Any, context: Any) -> dict[str, Any]:
         if self._result is not None:  # the mixin asks a second time after a fresh run; the container is gone
@@ -157,7 +158,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
                 self._result = parse_result(self._stage.section, self._read_result(external_id))
                 return self._result
         finally:
-            self.cli.remove_container(external_id, force=True)
+            self._remove(external_id)
         memory = None
         if state.get("OOMKilled"):
             step = self._stage.step
@@ -198,9 +199,17 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             self.log.warning("removing the leftover container %s (%s)", left["Id"][:12], left["Status"])
             try:
                 self.cli.stop(left["Id"], timeout=self.grace)
-                self.cli.remove_container(left["Id"], force=True)
+                self._remove(left["Id"])
             except NotFound:
                 continue
+
+    def _remove(self, container: str) -> None:
+        """Remove a container; whoever kills the task and whoever sees it end may do so at the same time."""
+        try:
+            self.cli.remove_container(container, force=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # gone; being removed
+                raise
 
     def _follow(self, container: str, state: Any) -> Iterator[str]:
         """Log lines not logged yet. Docker's time stamps say where a reattach goes on."""

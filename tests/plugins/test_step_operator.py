@@ -129,6 +129,21 @@ def test_only_the_gates_container_gets_the_key_that_signs(
     assert f"keys [{step == 'gate'}, True]" in log_of(caplog)
 
 
+def test_what_a_container_said_that_ended_at_once_is_logged(
+    program: Any, engine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    follow = StepOperator.poll_until_complete
+
+    def late(self: StepOperator, container: str, context: Any) -> Any:
+        engine.api.wait(container)
+        return follow(self, container, context)
+
+    monkeypatch.setattr(StepOperator, "poll_until_complete", late)
+    program(f"print('said and gone'); {WRITE}").execute(context())
+    assert log_of(caplog).count("said and gone") == 1
+
+
 LIMITS = """
 import os, resource
 status = open("/proc/self/status").read()
