@@ -21,12 +21,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_CONFIG = 64, 69, 78
 PASSWORDS = Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow")) / "passwords.json"
 HEALTH = "http://airflow-api:8080/api/v2/monitor/health"
+S3_SETTINGS = Path("/tmp/s3.json")
+PROBE = "probe/init"  # written into each bucket and removed again
 POOLS = Path(__file__).resolve().parent.parent / "configs" / "pools.json"
 
 
@@ -56,11 +59,11 @@ def s3() -> None:
             "mlflow", "MLFLOW_S3", [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")]
         ),
     ]
-    settings = Path("/tmp/s3.json")
-    write_private(settings, {"identities": identities})
+    write_private(S3_SETTINGS, {"identities": identities})
     command = ["weed", "server", "-dir=/data", "-ip=s3", "-ip.bind=0.0.0.0", "-filer", "-s3"]
-    command += [f"-s3.config={settings}", "-s3.port=8333", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]
+    command += [f"-s3.config={S3_SETTINGS}", "-s3.port=8333", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    # a bucket's first object reserves seven volumes (SeaweedFS's master.toml, copy_1): 5.4 GB for the three buckets
+    command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=0"]
     os.execvp("weed", command)
 
 
@@ -80,19 +83,29 @@ def init() -> None:
     buckets(needed("TOKENMILL_BUCKETS").split())
 
 
-def buckets(names: list[str]) -> None:
-    """Makes the buckets that are not there."""
+def buckets(names: list[str], seconds: float = 60) -> None:
+    """Makes the buckets that are not there, and writes to each: S3 may answer and have no room.
+
+    Exits 69, with the reason, where S3 still refuses after so many seconds.
+    """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.client("s3")
-    listing = retried(lambda: client.list_buckets()["Buckets"], (BotoCoreError, ClientError), 60)
+    client, errors = boto3.client("s3"), (BotoCoreError, ClientError)
+    listing = retried(lambda: client.list_buckets()["Buckets"], errors, seconds, "S3 does not answer")
     for name in sorted(set(names) - {bucket["Name"] for bucket in listing}):
         client.create_bucket(Bucket=name)
         print(f"init: bucket {name}", flush=True)
+    for name in sorted(set(names)):
+        put = partial(client.put_object, Bucket=name, Key=PROBE, Body=PROBE.encode())
+        no_room = f"S3 takes no object into bucket {name}; the stack's own needs 6 GB free on Docker's disk to begin"
+        retried(put, errors, seconds, no_room)
+        client.delete_object(Bucket=name, Key=PROBE)
 
 
-def retried(call: Callable[[], Any], errors: tuple[type[Exception], ...], seconds: float) -> Any:
+def retried(
+    call: Callable[[], Any], errors: tuple[type[Exception], ...], seconds: float, problem: str
+) -> Any:
     """The call's answer; errors are taken for a service that is still starting, until the time is over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -100,7 +113,7 @@ def retried(call: Callable[[], Any], errors: tuple[type[Exception], ...], second
             return call()
         except errors as error:
             if time.monotonic() > deadline:
-                print(f"init: S3 does not answer: {type(error).__name__}", file=sys.stderr)
+                print(f"init: {problem} ({error})", file=sys.stderr)
                 raise SystemExit(EXIT_UNAVAILABLE) from None
             time.sleep(1)
 

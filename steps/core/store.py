@@ -25,6 +25,7 @@ from steps.core.errors import CredentialError, DataError, ServiceError, StorageF
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _BLOCK = 8 << 20
+_WRITES = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload")
 
 
 @dataclass(frozen=True)
@@ -414,6 +415,11 @@ def _client_error(where: str, error: Any) -> Exception:
         "EntityTooLarge",
     ):
         return StorageFullError(f"{where}: the bucket is full ({code or status}); make room and retry")
+    if code == "InternalError" and error.operation_name in _WRITES:
+        return ServiceError(
+            f"{where}: the store answered InternalError to a write, which is all that SeaweedFS says when its disk is "
+            "full: make room there, or see the store's own log"
+        )
     if status >= 500 or status == 429 or code == "SlowDown":
         return ServiceError(f"{where}: the store answered {code or status}")
     return DataError(f"{where}: the store answered {code or status}")

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.stub import Stubber
 
 from steps.core.catalog import Catalog
 from steps.core.errors import CredentialError, DataError, ServiceError, StorageFullError, UsageError
 from steps.core.step import run_step
-from steps.core.store import ObjectMissing, Store, open_store
+from steps.core.store import ObjectMissing, S3Store, Store, open_store
 from tests.steps.core.toy import MAKE
 
 
@@ -151,6 +152,19 @@ def test_a_full_bucket_is_named_and_retryable(
     with pytest.raises(StorageFullError, match="bucket is full") as error:
         open_store(s3_root).create("a", b"x")
     assert error.value.exit_code == 74
+
+
+def test_an_internal_error_on_a_write_says_that_the_disk_may_be_full(s3_root: str) -> None:
+    """SeaweedFS answers no more than this where it has no free volume left."""
+    full = open_store(s3_root)
+    assert isinstance(full, S3Store)
+    with Stubber(full.client) as answers:
+        answers.add_client_error("put_object", "InternalError", http_status_code=500)
+        answers.add_client_error("get_object", "InternalError", http_status_code=500)
+        with pytest.raises(ServiceError, match=r"x/a: .*InternalError to a write.*disk is full: make room"):
+            full.create("x/a", b"1")
+        with pytest.raises(ServiceError, match=r"the store answered InternalError$"):
+            full.get("x/a")
 
 
 def test_a_full_disk_is_named_and_leaves_no_artifact(tmp_path: Path) -> None:
