@@ -196,6 +196,25 @@ def build_all(names: list[str], arguments: Mapping[str, str]) -> None:
     kept = {name: entry for name, entry in read_lock().items() if name in IMAGES}
     write_lock({**kept, **entries})
     environment.update({**settings, "TOKENMILL_GIT": git_commit()})
+    current = {tag_of(image, context_digest(image, arguments)) for image in IMAGES.values()}
+    if line := left_behind(client, current | {entry["tag"] for entry in read_lock().values()}):
+        say(line)
+
+
+def left_behind(client: Any, current: set[str]) -> str:
+    """What images of older sources (or of another checkout) take, and the command that removes them; or nothing.
+
+    They stay until a person says so: a stack may be running on them, or another checkout be at these sources.
+    """
+    old = [image for image in client.images.list(filters={"label": LABEL}) if not current & set(image.tags)]
+    if not old:
+        return ""
+    names = sorted(name for image in old for name in image.tags or [image.id])
+    return (
+        f"{len(old)} images of other sources are on this engine, {sum(i.attrs['Size'] for i in old) / 1e9:.1f} GB with "
+        "what they share. Where nothing needs them, they and the stages that builds keep go with\n"
+        f"  docker image rm {' '.join(names)}; docker image prune --force"
+    )
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -225,6 +226,30 @@ def test_compose_has_no_default_for_any_secret_and_knows_every_generated_one() -
     }
     for image in re.findall(r"_IMAGE:-([^}]+)}", text):
         assert re.search(r":\d+\.\d+", image), f"{image} is a floating tag"
+
+
+def test_images_of_older_sources_are_named_with_the_command_that_removes_them() -> None:
+    """Neither what the sources call for, nor images of others, are in it."""
+    ours = [
+        SimpleNamespace(id="sha256:1", tags=["tokenmill/factory:new"], attrs={"Size": 1_200_000_000}),
+        SimpleNamespace(id="sha256:2", tags=["tokenmill/factory:old"], attrs={"Size": 1_100_000_000}),
+        SimpleNamespace(
+            id="sha256:3", tags=[], attrs={"Size": 2_000_000_000}
+        ),  # its tag went to a later build
+    ]
+    asked: list[dict[str, str]] = []
+
+    def listed(filters: dict[str, str]) -> list[SimpleNamespace]:
+        asked.append(filters)
+        return ours
+
+    engine = SimpleNamespace(images=SimpleNamespace(list=listed))
+    said = build.left_behind(engine, {"tokenmill/factory:new", "tokenmill/trainer:new"})
+    assert said.startswith("2 images of other sources are on this engine, 3.1 GB")
+    assert "docker image rm sha256:3 tokenmill/factory:old; docker image prune --force" in said
+    assert asked == [{"label": build.LABEL}]
+    del ours[1:]
+    assert build.left_behind(engine, {"tokenmill/factory:new"}) == ""
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose")
