@@ -16,9 +16,9 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from steps.core.errors import ConfigError
+from steps.text.encoder import NORMALIZER, SPACE
 
 proto: Any = sentencepiece_model_pb2  # its classes are made at import, unseen by type checkers
-SPACE = "▁"
 _BYTE, _NORMAL, _UNKNOWN, _CONTROL = 6, 1, 2, 3
 
 
@@ -109,13 +109,7 @@ def fast_tokenizer(model: bytes) -> str:
         "truncation": None,
         "padding": None,
         "added_tokens": [_added(number, parsed.pieces[number].piece) for number in special],
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "Prepend", "prepend": SPACE},
-                {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
-            ],
-        },
+        "normalizer": NORMALIZER,
         "pre_tokenizer": None,
         "post_processor": {
             "type": "TemplateProcessing",

@@ -19,6 +19,15 @@ from steps.core.parts import open_artifact
 # int32[t] tokens of all texts, each ended by <eos>, and int64[n] tokens of each. One thread: workers are processes.
 Encode = Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]
 SENTENCEPIECE, FAST = "tokenizer.model", "tokenizer.json"
+SPACE = "▁"  # as pieces write it
+# of LLaMA 2's tokenizer.json
+NORMALIZER = {
+    "type": "Sequence",
+    "normalizers": [
+        {"type": "Prepend", "prepend": SPACE},
+        {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
+    ],
+}
 
 
 def tokenizer_file(model: Artifact) -> FileEntry:
@@ -57,19 +66,27 @@ def sentencepiece_encoder(model: bytes) -> Encode:
 
 
 def fast_encoder(described: str, eos: int) -> Encode:
-    """Encodes with Hugging Face tokenizers; ``</s>`` written in a text stays text, as with SentencePiece."""
+    """Encodes with Hugging Face tokenizers; ``</s>`` written in a text stays text, as with SentencePiece.
+
+    LLaMA 2's normalizer is done on the text: the library's keeps the origin of every byte, a tenth of all its time.
+    Added tokens that are not special would be cut out before it, so that it stays where there are some.
+    """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_str(described)
+    description = json.loads(described)
+    plain = description["normalizer"] == NORMALIZER
+    plain = plain and all(token["special"] for token in description["added_tokens"])
+    tokenizer = Tokenizer.from_str(json.dumps(description | {"normalizer": None}) if plain else described)
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
     def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         tokens, lengths = array("i"), np.empty(len(texts), np.int64)
+        written = [text and SPACE + text.replace(" ", SPACE) for text in texts] if plain else list(texts)
         # np.fromiter over the lists instead takes 7 % longer in all (own measurement)
-        for place, one in enumerate(tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)):
+        for place, one in enumerate(tokenizer.encode_batch_fast(written, add_special_tokens=False)):
             ids = one.ids
             tokens.fromlist(ids)
             tokens.append(eos)
