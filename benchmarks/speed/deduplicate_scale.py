@@ -1,6 +1,6 @@
 """De-duplication of millions of made-up keys: time, memory and temporary bytes, and how they grow.
 
-    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--published 0 0.95]
+    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--published 0 0.95] [--partition-documents 1000000]
 
 Everything that grows faster than the texts is run as the step runs it, on the same part files: URL and text
 stage, tables, bands, groups. Making keys and verifying pairs are linear in the texts and measured elsewhere. The keys
@@ -8,18 +8,21 @@ are as awkward as those of real texts: bits of fingerprints lean to one side, so
 lctt_opensource (37 pairs in a million within 10 bits); unlike texts share a band in 66 of a million pairs, four times
 as many as in the Chinese Wikipedia, and as there one document in 700 has the most frequent key of each band. 5 % of the
 documents share their URL, 5 % their text, 20 % are near duplicates in small groups, and 1 % are pages of one template.
-``--published`` is the share of documents that earlier dumps published.
+``--published`` is the share of documents that earlier dumps published. A second table has CPU time, peak memory
+and scratch space of each phase (Linux).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from steps.core.config import Runtime
-from steps.core.parts import PartWriter
+from steps.core.parts import PartResult, PartWriter
 from steps.core.step import Step, StepContext, run_step
 from steps.deduplicate.config import Config as DeduplicateConfig
 from steps.deduplicate.keys import SCHEMA
@@ -44,6 +47,7 @@ BAND_KEYS = 300_000
 FREQUENT = 1 / 700  # 9 to 21 of those 8,750 articles have the most frequent key of a band
 FAMILY = 4  # near duplicates of one text
 TIMES: dict[str, float] = {}
+PHASES: dict[str, list[float]] = {}  # CPU seconds, highest resident memory, scratch space: bytes
 
 
 class Config(DeduplicateConfig):
@@ -106,6 +110,7 @@ def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
 
 def run(ctx: StepContext) -> None:
     """The step's stages between its keys and its texts."""
+    ctx.__class__ = Watched
     documents = ctx.config.documents
     partitions = max(1, -(-documents // ctx.config.partition_documents))
     tasks = [
@@ -126,13 +131,39 @@ def run(ctx: StepContext) -> None:
     TIMES["tables, bands and groups"] = _now() - began
 
 
+class Watched(StepContext):
+    """A step's context that notes time, memory and scratch space of each phase in `PHASES`."""
+
+    def map(self, phase: str, *args: Any, **options: Any) -> list[PartResult]:
+        ended, scratch = threading.Event(), [0]
+        watching = threading.Thread(target=_note_size, args=(self.scratch, ended, scratch))
+        watching.start()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on (proc(5))
+        began = _now()
+        try:
+            return super().map(phase, *args, **options)
+        finally:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            peak = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+            PHASES[phase] = [_now() - began, 1024 * int(peak), scratch[0]]
+            ended.set()
+            watching.join()
+
+
+def _note_size(folder: Path, ended: threading.Event, most: list[int]) -> None:
+    """The most bytes that were in a folder at one time into ``most``, looked at now and then."""
+    while not ended.wait(0.1):
+        with contextlib.suppress(FileNotFoundError):  # it was removed between the list and the look
+            most[0] = max(most[0], sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+
+
 def _now() -> float:
     """CPU seconds of this process and its workers: others may be running."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def measure(documents: int, published: float) -> dict[str, Any]:
+def measure(documents: int, published: float, partition: int) -> dict[str, Any]:
     """One run in this process, on one worker."""
     with tempfile.TemporaryDirectory() as folder:
         shards = -(-documents // SHARD_ROWS)
@@ -140,7 +171,7 @@ def measure(documents: int, published: float) -> dict[str, Any]:
         began = time.monotonic()
         outcome = run_step(
             step,
-            config={"documents": documents, "published": published},
+            config={"documents": documents, "published": published, "partition_documents": partition},
             inputs={},
             root=f"file://{folder}",
             runtime=Runtime(workers=1),
@@ -151,7 +182,8 @@ def measure(documents: int, published: float) -> dict[str, Any]:
             "published": int(published * shards) / shards,  # whole shards are
             "seconds": TIMES,
             "wall": time.monotonic() - began,
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "memory": max(peak for _, peak, _ in PHASES.values()),
+            "phases": PHASES,
             "bytes": size,
             "near": outcome.facts["near"],
         }
@@ -163,27 +195,21 @@ def main() -> None:
     )
     parser.add_argument("--millions", type=float, nargs="+", default=[2, 20])
     parser.add_argument("--published", type=float, nargs="+", default=[0.0, 0.95])
+    default = DeduplicateConfig().partition_documents
+    parser.add_argument("--partition-documents", type=int, default=default)
     parser.add_argument("--one", type=float, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(int(options.one[0]), options.one[1])))
+        print(json.dumps(measure(int(options.one[0]), options.one[1], options.partition_documents)))
         return
     print(
         "| documents | published | URL and text, s | tables, bands, groups, s | µs per document "
         "| peak memory, MB | files, GB | compared pairs per document |"
     )
     print("|---|---|---|---|---|---|---|---|")
+    runs = []
     for millions, published in itertools.product(options.millions, options.published):
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.speed.deduplicate_scale",
-            "--one",
-            str(millions * 1e6),
-            str(published),
-        ]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        found = json.loads(done.stdout.decode().strip().split("\n")[-1])
+        runs.append(found := in_a_process_of_its_own(millions, published, options.partition_documents))
         n, seconds = found["documents"], found["seconds"]
         equal, near = seconds["URL and text"], seconds["tables, bands and groups"]
         print(
@@ -193,6 +219,24 @@ def main() -> None:
             flush=True,
         )
         print(json.dumps(found), file=sys.stderr)
+    print("\nseconds, peak memory in MB, and scratch space in MB:\n")
+    print("| phase |" + "".join(f" {run['documents']:,}, {run['published']:.0%} |" for run in runs))
+    print("|---|" + "---|" * len(runs))
+    for phase in runs[0]["phases"]:
+        cells = (
+            f" {seconds:.1f}, {peak / 1e6:,.0f}, {scratch / 1e6:,.0f} |"
+            for seconds, peak, scratch in (run["phases"][phase] for run in runs)
+        )
+        print(f"| {phase} |" + "".join(cells))
+
+
+def in_a_process_of_its_own(millions: float, published: float, partition: int) -> dict[str, Any]:
+    """What `measure` finds."""
+    module = "benchmarks.speed.deduplicate_scale"
+    numbers = ["--one", str(millions * 1e6), str(published), "--partition-documents", str(partition)]
+    done = subprocess.run([sys.executable, "-m", module, *numbers], stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.decode().strip().split("\n")[-1])
+    return found
 
 
 if __name__ == "__main__":
