@@ -18,12 +18,19 @@ class Size(NamedTuple):
 
 class Need(NamedTuple):
     """Bytes of memory of all processes together, of scratch space at one time and of the store, temporary files of
-    later phases among them; processor seconds of all cores together."""
+    later phases among them; processor seconds of all cores together; bytes of the store that are free again when the
+    step ends."""
 
     memory: float
     scratch: float
     stored: float
     seconds: float
+    passing: float = 0.0
+
+    def times(self, runs: int) -> Need:
+        """What so many runs need that follow each other, with what all of them leave in the store."""
+        stored = runs * (self.stored - self.passing) + self.passing
+        return self._replace(stored=stored, seconds=runs * self.seconds)
 
 
 class Outlook(NamedTuple):

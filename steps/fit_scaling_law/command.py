@@ -80,8 +80,10 @@ def summary(facts: Mapping[str, Any]) -> str:
             f"  {key} = {value['value']:.6g} ({value['low']:.6g} to {value['high']:.6g})"
             for key, value in fit["parameters"].items()
         ]
+        lines += [f"  note: {note}" for note in fit.get("notes", ())]
         for row in fit["predictions"]:
             at = ", ".join(f"{key} {value:g}" for key, value in row["at"].items())
             outside = ", outside of what was measured" if row["extrapolated"] else ""
             lines.append(f"  at {at}: {row['value']:.6g} ({row['low']:.6g} to {row['high']:.6g}){outside}")
+    lines += [f"{name}: not fitted ({why})" for name, why in facts.get("not_fitted", {}).items()]
     return "\n".join(lines)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -72,3 +73,13 @@ class Config(StepConfig):
         if self.held_out and self.law not in ("ratio", "ratio_rate"):
             raise ValueError("held_out: only the laws ratio and ratio_rate leave ratios out")
         return self
+
+    def check(self, sections: Mapping[str, StepConfig]) -> None:
+        """Raise ConfigError where a search has too few cells for the law, before any of them is trained."""
+        search: Any = sections.get("search_mixture")
+        if search is not None and self.law in ("ratio", "ratio_rate"):  # the search itself refuses other laws
+            from steps.fit_scaling_law.planned import (
+                check_cells,
+            )  # scipy: not for those who only read settings
+
+            check_cells(self, search.cells())

@@ -21,7 +21,7 @@ from steps.fit_scaling_law.laws import (
     log_data_centric,
     log_data_centric_jacobian,
 )
-from steps.fit_scaling_law.surface import EXPONENTS, fit_surface, refine_surface
+from steps.fit_scaling_law.surface import EXPONENTS, TooFew, fit_surface, refine_surface
 
 CONFIDENCE = 0.95
 HUBER_DELTA = 1e-3  # Ziya2 §7, on the logarithm of the loss
@@ -84,7 +84,7 @@ def fit_law(law: Law, x: np.ndarray, y: np.ndarray, *, draws: int = 200, seed: i
     """
     needed = len(law.parameters) + 1
     if len(y) < needed:
-        raise DataError(
+        raise TooFew(
             f"{law.name}: {len(y)} points; {needed} are the fewest that {law.formula} can be fitted to"
         )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):

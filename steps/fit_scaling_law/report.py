@@ -23,6 +23,9 @@ def report(ctx: StepContext, counts: Counts) -> bytes:
         Section("Measured and fitted", plots, note="Green is measured; upright strokes are 95 % intervals."),
         Section("The law", tables),
     ]
+    if missing := fit.get("not_fitted"):
+        rows: list[list[Cell]] = [[name, why] for name, why in missing.items()]
+        sections.append(Section("Not fitted", [Table("too few points", ["set", "why"], rows)]))
     if "ratios" in fit:
         sections.append(Section("Per ratio", [ratio_table(fit["ratios"])]))
     return stage_report(ctx, counts, sections)
@@ -45,7 +48,7 @@ def tables_of(name: str, fit: dict[str, Any]) -> list[Block]:
     rows: list[list[Cell]] = [
         [key, value["value"], value["low"], value["high"]] for key, value in fit["parameters"].items()
     ]
-    note = f"{fit['formula']}; {quality}; measured: {ranges}"
+    note = "; ".join([fit["formula"], quality, f"measured: {ranges}", *fit.get("notes", ())])
     found: list[Block] = [Table(name, ["parameter", "value", "low", "high"], rows, note)]
     if held_out := fit.get("held_out"):
         found.append(unseen(f"{name}: left out of the fit", held_out))

@@ -23,6 +23,7 @@ from steps.fit_scaling_law.measurements import (
     read_measurements,
 )
 from steps.fit_scaling_law.report import report
+from steps.fit_scaling_law.surface import TooFew
 
 MOST_BYTES = (
     64 << 20
@@ -76,10 +77,16 @@ def fit_losses(config: Config, measurements: list[Measurement]) -> Found:
         raise ConfigError(
             f"held_out: nothing is measured at {', '.join(map(str, unknown))}; ratios are {', '.join(map(str, known))}"
         )
-    fits, plots = {}, []
+    fits: dict[str, Any] = {}
+    plots: list[dict[str, Any]] = []
+    not_fitted: dict[str, str] = {}
     for name, (x, losses) in sets.items():
         kept = ~np.isin(x[:, 0], config.held_out)
-        fit = fit_law(law, x[kept], losses[kept], draws=config.draws, seed=config.seed)
+        try:
+            fit = fit_law(law, x[kept], losses[kept], draws=config.draws, seed=config.seed)
+        except TooFew as error:  # most cells of one learning rate ended early, say
+            not_fitted[name] = str(error)
+            continue
         fits[name] = {
             **describe(fit),
             "held_out": compare(fit, x[~kept], losses[~kept]),
@@ -91,7 +98,9 @@ def fit_losses(config: Config, measurements: list[Measurement]) -> Found:
         else:
             predicted = law.predict(fit.parameters, x)
             plots.append(agreement(f"loss on {name}: measured by predicted", predicted, losses))
-    return {"fits": fits}, plots
+    if not fits:
+        raise DataError("\n".join(f"{name}: {why}" for name, why in not_fitted.items()))
+    return {"fits": fits, "not_fitted": not_fitted}, plots
 
 
 def fit_critical_ratio(config: Config, measurements: list[Measurement]) -> Found:
@@ -129,9 +138,46 @@ def fit_data_centric(config: Config, measurements: list[Measurement]) -> Found:
     """Ziya2's law."""
     x = np.array([[m.values[name] for name in INPUTS["data_centric"]] for m in measurements])
     y = np.array([m.values["loss"] for m in measurements])
+    check_predict(config, x)
     fit = fit_law(DATA_CENTRIC, x, y, draws=config.draws, seed=config.seed)
     plot = agreement("measured by predicted loss", fit.predict(x), y)
-    return {"fits": {"loss": {**describe(fit), "predictions": predictions(config, fit)}}}, [plot]
+    described = {**describe(fit), "notes": undetermined(x), "predictions": predictions(config, fit)}
+    return {"fits": {"loss": described}}, [plot]
+
+
+def unchanging(x: np.ndarray) -> dict[str, float]:
+    """Inputs of the data-centric law that have one value in x float64[n, inputs], which says nothing of any other."""
+    columns = zip(INPUTS["data_centric"], x.T, strict=True)
+    return {name: float(column[0]) for name, column in columns if np.ptp(column) <= 1e-9 * abs(column[0])}
+
+
+def check_predict(config: Config, x: np.ndarray) -> None:
+    """Raise ConfigError for a point with another value of what never changed in x: no law knows what that does."""
+    for name, measured in unchanging(x).items():
+        for number, point in enumerate(config.predict):
+            if not math.isclose(point[name], measured, rel_tol=1e-9):
+                raise ConfigError(
+                    f"predict[{number}]: {name} {point[name]:g}: it is {measured:g} in all that was measured, so that "
+                    f"nothing is known of another value, extrapolated or not; predict at {measured:g}, or measure "
+                    "runs that differ in it"
+                )
+
+
+def undetermined(x: np.ndarray) -> list[str]:
+    """One sentence for each thing that x float64[n, inputs] says nothing of, in words for the report."""
+    letters = dict(zip(INPUTS["data_centric"], ("A", "B", "C", "alpha"), strict=True))
+    notes = [
+        f"{name} is {value:g} in all that was measured: {letters[name]} is no more than what the law's form makes of "
+        "that, and nothing is predicted at another value"
+        for name, value in unchanging(x).items()
+    ]
+    terms = np.column_stack([x[:, :3] * x[:, 3:], np.ones(len(x))])
+    if np.linalg.matrix_rank(terms / np.abs(terms).max(axis=0).clip(min=1e-300), tol=1e-9) < terms.shape[1]:
+        notes.append(
+            "coherence, readability and similarity did not move apart: A, B, C and F are one of many answers that fit "
+            "as well, and only predictions where they move together as here mean anything"
+        )
+    return notes
 
 
 def agreement(title: str, predicted: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
@@ -201,7 +247,7 @@ def line(title: str, fit: Fit, x: np.ndarray, y: np.ndarray, points: int = 40) -
 
 STEP = Step(
     name="fit_scaling_law",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(Input("measurements"),),

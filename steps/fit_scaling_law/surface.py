@@ -7,8 +7,13 @@ from scipy.optimize import minimize_scalar
 
 from steps.core.errors import DataError
 
+LEAST_VALUES = 3  # of ratios, for alpha, beta and s; and of rates, for ln n and its square
 # below .01 a * x^s + b is a logarithm, whose a and b grow without end; the published ones are below 1
 EXPONENTS = np.concatenate([-np.geomspace(0.01, 4, 60)[::-1], np.geomspace(0.01, 4, 60)])
+
+
+class TooFew(DataError):
+    """There are fewer measured points than a law has to have."""
 
 
 def fit_surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -18,8 +23,8 @@ def fit_surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     if (x <= 0).any():
         raise DataError("ratio_rate: a ratio or learning rate of 0 has no power or logarithm; leave it out")
-    if min(len(np.unique(x[:, 0])), len(np.unique(x[:, 1]))) < 3:
-        raise DataError(
+    if min(len(np.unique(x[:, 0])), len(np.unique(x[:, 1]))) < LEAST_VALUES:
+        raise TooFew(
             "ratio_rate: needs three ratios and three learning rates at least; with fewer rates, fit the law ratio"
         )
     costs = [_solve(s, x, y)[1] for s in EXPONENTS]

@@ -30,6 +30,8 @@ RATES = Path(__file__).with_name("rates.yaml")
 MARGIN = 1.3  # predictions are so much above what was measured (own choice)
 DOCUMENT_BYTES = 1_000  # of text; web pages have two to three times as many, and more documents need more
 PARTITION, LEAST_PARTITION = "partition_documents", 10_000  # the setting that bounds a step's memory
+BYTES_PER_TOKEN = 4  # of UTF-8 text, and more than Ziya2's Table 2 has of any set (3.6)
+NO_CELL = "no cell of the search trains this stage"
 SHARD_BYTES = 32_000_000  # 10,000 documents of three times that (ingest.documents_per_shard)
 TASK_BYTES = 8 << 20  # of raw objects that make a shard at least (ingest.task_bytes)
 # text per byte of a raw object by the end of its name (wiki_zh and wiki_en as .jsonl.gz: 2.1 and 2.7; the demo's
@@ -93,8 +95,33 @@ def forecast(
             continue
         share = rates.get(stage.step, {}).get("input_share", 1.0)
         size = size_of({name: Artifact.open(ref, store) for name, ref in refs.items()}, raw * share)
+        if stage.per_cell:
+            found.append(packed_forecast(stage, configs, size, workers, rates))
+            continue
         found.append(Forecast(stage, config, None, size, need_of(stage.step, config, size, workers, rates)))
     return found
+
+
+def packed_forecast(
+    stage: Stage,
+    configs: Mapping[str, StepConfig],
+    size: Size,
+    workers: int,
+    rates: Mapping[str, Mapping[str, float]],
+) -> Forecast:
+    """`pack` of every mixture of a search: cells that differ in their learning rate alone share one.
+
+    Stage 1 packs no more text than its tokens have; the others all that there is of their sets.
+    """
+    search: Any = configs["search_mixture"]
+    config = configs[stage.section]
+    if stage.section not in search.cell_sections(configs):
+        return Forecast(stage, config, None, None, None, NO_CELL)
+    if stage.section == "pack_1":
+        size = size._replace(bytes=min(size.bytes, int(BYTES_PER_TOKEN * search.tokens)))
+    mixtures = len({(cell.ratio, cell.replay, cell.stage_order) for cell in search.cells()})
+    need = need_of(stage.step, config, size, workers, rates)
+    return Forecast(stage, config, None, size, need and need.times(mixtures), f"{mixtures} mixtures")
 
 
 def print_forecast(recipe: Recipe, objects: Sequence[SourceObject], found: Sequence[Forecast]) -> None:
@@ -120,7 +147,17 @@ def print_forecast(recipe: Recipe, objects: Sequence[SourceObject], found: Seque
 def stage_forecast(stage: Stage, configs: Mapping[str, StepConfig]) -> Outlook:
     """What a stage whose cost follows the model's size says itself. Raises ConfigError where it cannot run."""
     own = load_step(stage.step).forecast
-    return own(configs[stage.section], configs) if own else Outlook(None, "not predicted")
+    if own is None:
+        return Outlook(None, "not predicted")
+    if not stage.per_cell:
+        return own(configs[stage.section], configs)
+    search: Any = configs["search_mixture"]
+    trained = search.cell_sections(configs)
+    if stage.section not in trained:
+        return Outlook(None, NO_CELL)
+    need, said = own(trained[stage.section], trained)
+    cells = len(search.cells())
+    return Outlook(need and need.times(cells), f"{cells} cells, each: {said}")
 
 
 def unfit(found: Sequence[Forecast], limits: Limits) -> Iterator[str]:

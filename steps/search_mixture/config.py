@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from steps.core.config import StepConfig
+from steps.core.config import StepConfig, config_class, parse_config
 from steps.core.errors import ConfigError
 
 Order = tuple[Literal[1], Literal[2, 3], Literal[2, 3]]
@@ -140,9 +140,25 @@ class Config(StepConfig):
                 "every point of a design has its own; search a grid, or the law ratio_rate without replays"
             )
 
+    def cells(self) -> list[Cell]:
+        """All cells, in their order."""
+        from steps.search_mixture.design import cells  # scipy: not for those who only read settings
+
+        return cells(self)
+
+    def cell_sections(self, sections: Mapping[str, StepConfig]) -> dict[str, StepConfig]:
+        """The sections ``mix``, ``pack_n`` and ``train_n`` of the stages that a cell trains, as its first one has
+        them, among all others that are no stage's."""
+        from steps.search_mixture.recipe import cell_settings
+
+        steps = {name: config.model_dump(mode="json") for name, config in sections.items()}
+        made = cell_settings(self, self.cells()[0], steps)
+        others = {n: c for n, c in sections.items() if n in made or not n.startswith(("pack_", "train_"))}
+        return others | {name: parse_config(config_class(name), found, name) for name, found in made.items()}
+
     def tasks(self) -> dict[str, list[dict[str, Any]]]:
         """What the DAG maps over: ``pilots`` and all ``cells``, each with its number and label."""
-        from steps.search_mixture.design import cells, pilots  # scipy: not for those who only read settings
+        from steps.search_mixture.design import pilots
 
-        every = [{"cell": number, "label": cell.label} for number, cell in enumerate(cells(self))]
+        every = [{"cell": number, "label": cell.label} for number, cell in enumerate(self.cells())]
         return {"pilots": [every[number] for number in pilots(self)], "cells": every}

@@ -76,4 +76,5 @@ def need_of(model: Architecture, config: Config, needed: Estimate) -> Need:
     left = state + weights + 4 * config.probe_windows * PROBE_TOKENS * model.vocabulary
     scratch = 2 * model.parameters + before + min(kept, 2) * state + left
     seconds = ranks * (START_SECONDS + config.threads_per_rank * needed.seconds)
-    return Need(PROCESS + on_host, scratch, kept * state + left, seconds)
+    passing = max(0, kept - config.keep_checkpoints) * state
+    return Need(PROCESS + on_host, scratch, kept * state + left, seconds, passing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,13 @@ import pytest
 from steps.core.artifact import Artifact
 from steps.core.cli import main
 from steps.core.errors import DataError
+from steps.fit_scaling_law.command import summary
+from steps.fit_scaling_law.config import INPUTS, Config
 from steps.fit_scaling_law.laws import DATA_CENTRIC, DOMAIN, GENERAL
 from steps.fit_scaling_law.measurements import read_measurements
+from steps.fit_scaling_law.report import tables_of
+from steps.fit_scaling_law.step import check_predict, undetermined
+from steps.report.blocks import Table
 from tests.steps.fit_scaling_law.test_fit import TABLE_5, ZIYA2, ziya2_points
 
 HEADER = "ratio,set,tokens,loss\n"
@@ -108,19 +114,74 @@ def test_a_critical_ratio_comes_out_of_runs(tmp_path: Path) -> None:
 
 def test_ziya2s_law_comes_out_of_its_own_points(tmp_path: Path) -> None:
     x = ziya2_points()
-    lines = ["coherence,readability,similarity,tokens,loss"]
-    lines += [
-        ",".join(map(repr, map(float, (*row, y))))
-        for row, y in zip(x, DATA_CENTRIC.predict(ZIYA2, x), strict=True)
-    ]
-    facts = fit(tmp_path, "\n".join(lines), "data_centric").facts
+    facts = fit(tmp_path, data_centric_csv(x), "data_centric").facts
+    assert facts["fits"]["loss"]["notes"] == []
     found = {name: value["value"] for name, value in facts["fits"]["loss"]["parameters"].items()}
     assert found == pytest.approx(dict(zip(DATA_CENTRIC.parameters, ZIYA2, strict=True)), rel=1e-3)
+
+
+def data_centric_csv(x: np.ndarray) -> str:
+    losses = DATA_CENTRIC.predict(ZIYA2, x)
+    rows = [",".join(map(repr, map(float, (*row, y)))) for row, y in zip(x, losses, strict=True)]
+    return "\n".join(["coherence,readability,similarity,tokens,loss", *rows])
+
+
+def test_an_attribute_that_never_changed_is_not_predicted_at_another_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = ziya2_points()
+    x[:, 0] = 0.8
+    (tmp_path / "losses.csv").write_text(data_centric_csv(x))
+    point = "{coherence: 0.7, readability: 0.9, similarity: 0.8, tokens: 3.0e+10}"
+    (tmp_path / "settings.yaml").write_text(f"{{extrapolate: true, predict: [{point}]}}")
+    words = ["scaling-law", str(tmp_path / "losses.csv"), "--law", "data_centric"]
+    given = ["--config", str(tmp_path / "settings.yaml"), "--root", f"file://{tmp_path}/root"]
+    assert main([*words, *given]) == 78
+    assert "predict[0]: coherence 0.7: it is 0.8 in all that was measured" in capsys.readouterr().err
+    check_predict(
+        Config(law="data_centric", predict=[dict(zip(INPUTS["data_centric"], x[0], strict=True))]), x
+    )
+
+
+def test_what_the_runs_of_a_study_cannot_tell_is_said_where_the_law_is_shown() -> None:
+    x = ziya2_points()
+    assert undetermined(x) == []
+    together = x.copy()
+    together[:, 1] = x[:, 0] / 2
+    (moved,) = undetermined(together)
+    assert moved.startswith("coherence, readability and similarity did not move apart")
+    x[:, 0] = 0.8
+    (note,) = undetermined(x)
+    assert note.startswith("coherence is 0.8 in all that was measured: A is no more than")
+    found: dict[str, Any] = {
+        "formula": "L", "parameters": {}, "r_squared": 1.0, "largest_relative_error": None, "measured": {},
+        "predictions": [], "notes": [note],
+    }  # fmt: skip
+    assert note in summary({"fits": {"loss": found}})
+    (table,) = tables_of("loss", found)
+    assert isinstance(table, Table) and note in table.note
+
+
+def test_a_learning_rate_of_which_too_few_cells_ended_is_left_out_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = rate_lines([0.1, 0.2, 0.4, 0.6, 0.8])
+    header, *lines = text.strip().split("\n")
+    rate = header.split(",").index("learning_rate")
+    hot = [line for line in lines if line.split(",")[rate] == "0.004"]
+    kept = [line for line in lines if line not in hot[4:]]
+    made = fit(tmp_path, "\n".join([header, *kept]), "ratio")
+    assert [name for name in made.facts["fits"] if "0.004" in name] == []
+    missing = made.facts["not_fitted"]
+    assert set(missing) == {"en, learning rate 0.004", "zh, learning rate 0.004"}
+    assert all("are the fewest that" in why for why in missing.values())
+    assert "zh, learning rate 0.004: not fitted (ratio: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("text", "law", "settings", "message"),
     [
+        (ratio_lines([0.1, 0.2, 0.3]), "ratio", "", "zh: ratio: 3 points; 4 are the fewest"),
         ("ratio,set,loss\n", "ratio", "", "no column tokens"),
         (HEADER + "0.1,zh,x,nan\n", "ratio", "", "line 2: tokens 'x' is not a number"),
         (HEADER + "0.1,zh,x,nan\n", "ratio", "", "line 2: loss 'nan' is not a number"),

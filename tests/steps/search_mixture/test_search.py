@@ -26,6 +26,12 @@ PLAIN = {"stage": 1, "tokens": 1000, "template": "text", "ungated": UNGATED}
 
 
 @pytest.fixture
+def too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ratios are too few for any law, and none is fitted here."""
+    monkeypatch.setattr("steps.fit_scaling_law.planned.check_cells", lambda *_: None)
+
+
+@pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     nursery = Nursery()
     monkeypatch.setattr("steps.train.step.Gang", nursery.gang)
@@ -90,7 +96,9 @@ def test_a_choice_by_a_set_that_is_not_held_out_is_refused_by_the_first_cell() -
         check_choice(steps, ["zh", "set_zh", "en"])
 
 
-def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(tmp_path: Path, forked: None) -> None:
+def test_a_search_trains_every_cell_once_and_ends_hopeless_ones(
+    tmp_path: Path, forked: None, too_few: None
+) -> None:
     root = f"file://{tmp_path}/root"
     plan = plan_run(search_recipe(tmp_path), root, "manual__1")
     assert [task["cell"] for task in plan.result()["pilots"]] == [0, 2]
