@@ -40,7 +40,9 @@ class Stability(BaseModel):
         "checkpoint and on with the windows that follow (PaLM §5.1), or end the run.",
     )
     spike: Literal["ignore", "skip", "roll_back", "stop"] = Field(
-        "skip", description="On a loss or gradient norm far above those before it (OLMo-core: skip)."
+        "skip",
+        description="On a loss far above those before it, or a gradient norm that is three times as high as usual too "
+        "(OLMo-core: skip).",
     )
     window: int = Field(
         128, ge=8, description="Steps that a spike is measured against (OLMo-core, SkipStepOptimizer: 128)."

@@ -28,7 +28,7 @@ from steps.train.engine import Trainer, build, leave, start_ranks  # noqa: E402
 from steps.train.outputs import write_model, write_probe  # noqa: E402
 from steps.train.schedule import learning_rate  # noqa: E402
 from steps.train.spec import Spec  # noqa: E402
-from steps.train.stability import action, hopeless, judge  # noqa: E402
+from steps.train.stability import Taken, action, hopeless, judge  # noqa: E402
 from steps.train.state import MASTER, Record, Saver, load_state, set_masters, state_files  # noqa: E402
 from steps.train.weights import TensorFiles  # noqa: E402
 from steps.train.windows import EMPTY, Batch, TokenFile, Windows, batch_windows, micro_batches  # noqa: E402
@@ -95,12 +95,13 @@ class Rank:
         config, record = self.config, self.record
         rate = learning_rate(config, record.step, self.spec.steps)
         self.trainer.set_learning_rate(rate)
-        past = [(entry["loss"], entry["gradient_norm"]) for entry in record.train[-config.stability.window :]]
-        verdict = lambda loss, norm: judge(loss, norm, past, config.stability)  # noqa: E731
-        batches = self.ahead.take(record.step)
-        loss, norm = self.trainer.train(batches, lambda loss, norm: verdict(loss, norm) is None)
         chosen = batch_windows(self.windows, record.step, config.batch_windows)
         tokens = int(self.windows.targets[chosen[chosen != EMPTY]].sum())
+        seen = record.train[-config.stability.window :]
+        past = [Taken(entry["loss"], entry["gradient_norm"], entry["tokens"]) for entry in seen]
+        verdict = lambda loss, norm: judge(Taken(loss, norm, tokens), past, config.stability)  # noqa: E731
+        batches = self.ahead.take(record.step)
+        loss, norm = self.trainer.train(batches, lambda loss, norm: verdict(loss, norm) is None)
         record.step += 1
         entry = {
             "step": record.step,

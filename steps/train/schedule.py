@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from steps.train.config import Config
 
@@ -16,12 +17,17 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
     run that goes on from a checkpoint has the rates of one that nobody disturbed.
     """
     peak, final = config.learning_rate, config.final_learning_rate
-    warmup = math.ceil(steps * config.warmup_ratio)
+    warmup = share_of(steps, config.warmup_ratio)
     if step < warmup:
         return peak * (step + 1) / warmup
     if config.schedule == "cosine":
         share = min(1.0, (step - warmup) / max(1, steps - warmup - 1))
         return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * share))
-    decay = math.ceil(steps * config.decay_ratio)
+    decay = share_of(steps, config.decay_ratio)
     decayed = max(0, step + 1 - (steps - decay))
     return peak * (final / peak) ** (decayed / decay) if decayed else peak
+
+
+def share_of(steps: int, ratio: float) -> int:
+    """⌈steps × ratio⌉ of the ratio as it is written: in floating point 100 × 0.07 is above 7, and would be 8 steps."""
+    return math.ceil(steps * Fraction(str(ratio)))

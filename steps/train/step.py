@@ -124,7 +124,7 @@ def summary(config: Config, record: dict[str, Any]) -> dict[str, Any]:
 
 STEP = Step(
     name="train",
-    version=3,  # 3: held-out losses with the tokens trained on
+    version=4,  # 4: ordinary steps of few tokens are no spikes; warm-up and decay of exactly the share that is set
     config=Config,
     run=run,
     inputs=(Input("tokens"), Input("model"), Input("previous", optional=True)),

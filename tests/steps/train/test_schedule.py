@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from steps.train.config import Config
-from steps.train.schedule import learning_rate
+from steps.train.schedule import learning_rate, share_of
 
 PEAK, FINAL = 1e-3, 1e-5
 
@@ -39,6 +39,17 @@ def test_wsd_is_minicpm_s_warm_up_stable_rate_and_exponential_annealing(steps: i
         found[steps - decay :], PEAK * 0.5 ** (np.arange(1, decay + 1) / half), rtol=1e-12
     )
     assert found[-1] == pytest.approx(FINAL, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("steps", "ratio", "warm"),
+    [(100, 0.07, 7), (100, 0.01, 1), (1000, 0.011, 11), (100, 0.011, 2), (250, 0.1, 25), (10, 0, 0)],
+)
+def test_the_warm_up_has_exactly_its_share_of_the_steps(steps: int, ratio: float, warm: int) -> None:
+    """In floating point 100 × 0.07 is above 7, and was a step more."""
+    assert share_of(steps, ratio) == warm
+    found = rates(steps, warmup_ratio=ratio)
+    assert found[max(warm - 1, 0)] == pytest.approx(PEAK, rel=1e-12) and (np.diff(found[warm:]) < 0).all()
 
 
 def test_without_a_decay_the_rate_stays_and_does_not_depend_on_where_the_stage_ends() -> None:

@@ -12,30 +12,68 @@ from steps.core.architecture import Architecture
 from steps.core.errors import ConfigError
 from steps.train.config import Config, Stability, StopAbove
 from steps.train.estimate import GIB, MEMORY, PRICE, Estimate, check_memory, estimate
-from steps.train.stability import NOT_FINITE, SPIKE, action, hopeless, judge
+from steps.train.stability import NOT_FINITE, SPIKE, Taken, action, hopeless, judge
 
 CALM = Stability(window=8, deviations=6.0)
 
 
+def taken(*steps: tuple[float, float]) -> list[Taken]:
+    """Steps of (loss, gradient norm) on batches of one size."""
+    return [Taken(loss, norm, 8192) for loss, norm in steps]
+
+
+def ordinary(count: int, seed: int) -> list[Taken]:
+    """Steps of small batches: losses with normal noise, norms with a long upper tail, 1 in 100 twice as high."""
+    rng = np.random.default_rng(seed)
+    norms = 0.5 * np.exp(rng.normal(0, 0.12, count)) * np.where(rng.random(count) < 0.01, 2, 1)
+    return taken(*zip(rng.normal(5.5, 0.1, count).tolist(), norms.tolist(), strict=True))
+
+
 def test_a_loss_or_norm_far_above_those_before_is_a_spike() -> None:
     rng = np.random.default_rng(1)
-    past = [(2 + 0.1 * float(a), 1 + 0.1 * float(b)) for a, b in rng.normal(size=(20, 2))]
-    assert judge(2.2, 1.2, past, CALM) is None
-    assert judge(9.0, 1.0, past, CALM) == SPIKE
-    assert judge(2.0, 9.0, past, CALM) == SPIKE
-    assert judge(0.1, 0.1, past, CALM) is None  # low is no spike
-    assert judge(9.0, 9.0, past[:3], CALM) is None  # half a window must be known
-    assert judge(9.0, 9.0, past, Stability(window=8, spike="ignore")) is None
+    past = taken(*((2 + 0.1 * float(a), 1 + 0.1 * float(b)) for a, b in rng.normal(size=(20, 2))))
+
+    def judged(loss: float, norm: float, seen: list[Taken] = past, settings: Stability = CALM) -> str | None:
+        return judge(Taken(loss, norm, 8192), seen, settings)
+
+    assert judged(2.2, 1.2) is None
+    assert judged(9.0, 1.0) == SPIKE
+    assert judged(2.0, 9.0) == SPIKE
+    assert judged(0.1, 0.1) is None  # low is no spike
+    assert judged(9.0, 9.0, past[:3]) is None  # half a window must be known
+    assert judged(9.0, 9.0, past, Stability(window=8, spike="ignore")) is None
+
+
+def test_ordinary_noise_is_no_spike_and_what_ends_runs_is_one_anywhere_in_it() -> None:
+    """Fewer than 1 in 1,000 false alarms (six deviations alone: 1 in 100); a loss that jumps by a quarter, as in
+    PaLM §5.1 and the logbook of OPT, or a norm ten times as high, at every one of the same places."""
+    steps, defaults = ordinary(4000, seed=3), Stability()
+    found = [judge(step, steps[:place], defaults) for place, step in enumerate(steps)]
+    assert found == [None] * len(steps)
+    for place in range(64, len(steps), 64):
+        loss, norm, tokens = steps[place]
+        assert judge(Taken(1.25 * loss, norm, tokens), steps[:place], defaults) == SPIKE
+        assert judge(Taken(loss, 10 * norm, tokens), steps[:place], defaults) == SPIKE
+
+
+@pytest.mark.parametrize(("windows", "norm"), [(1, 1.91), (2, 1.34)])
+def test_the_last_batch_of_a_stage_is_allowed_the_noise_of_its_few_tokens(windows: int, norm: float) -> None:
+    """As it was in a run of ours: 1 window of 16 with four times the usual norm, 2 with 2.5 times."""
+    past, defaults = ordinary(185, seed=4), Stability()
+    assert judge(Taken(5.6, norm, 512 * windows), past, defaults) is None
+    assert judge(Taken(5.9, norm, 512 * windows), past, defaults) is None  # four deviations of a whole batch
+    assert judge(Taken(5.6, 10 * norm, 512 * windows), past, defaults) == SPIKE
+    assert judge(Taken(9.0, norm, 512 * windows), past, defaults) == SPIKE
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_always_found(value: float) -> None:
-    assert judge(value, 1.0, [], CALM) == judge(1.0, value, [], CALM) == NOT_FINITE
+    assert judge(Taken(value, 1.0, 1), [], CALM) == judge(Taken(1.0, value, 1), [], CALM) == NOT_FINITE
 
 
 def test_only_the_window_counts() -> None:
-    past = [(100.0, 1.0), *[(2.0 + 0.01 * (i % 2), 1.0) for i in range(8)]]
-    assert judge(3.0, 1.0, past, CALM) == SPIKE
+    past = taken((100.0, 1.0), *((2.0 + 0.01 * (i % 2), 1.0) for i in range(8)))
+    assert judge(Taken(3.0, 1.0, 8192), past, CALM) == SPIKE
 
 
 def test_the_recipe_says_what_to_do_until_too_many_steps_are_passed_over() -> None:
