@@ -1,4 +1,7 @@
-"""datatrove's chain over texts from standard input; runs in the peer's own environment."""
+"""datatrove's chain over texts from standard input, the fastest of so many rounds after one that does not count.
+
+Runs in the peer's own environment.
+"""
 
 import json
 import sys
@@ -26,7 +29,9 @@ def keep(document: Document) -> bool:
 
 
 texts = json.load(sys.stdin)
-keep(Document(text=texts[0], id="0"))  # loads the word splitter
-began = time.process_time()
-kept = sum(keep(Document(text=text, id=str(number))) for number, text in enumerate(texts))
-print(json.dumps({"seconds": time.process_time() - began, "kept": kept}))
+taken = []
+for _ in range(1 + int(sys.argv[1])):  # the first loads the word splitter
+    began = time.process_time()
+    kept = sum(keep(Document(text=text, id=str(number))) for number, text in enumerate(texts))
+    taken.append(time.process_time() - began)
+print(json.dumps({"seconds": min(taken[1:]), "kept": kept}))

@@ -48,7 +48,9 @@ def wide_gaps(data, start, end):
     """
     gaps = np.zeros(len(start), np.int64)
     for line in range(len(start)):
-        for at in range(start[line] + 1, end[line] - 1):
+        text, found = data[start[line] : end[line]], np.int32(0)  # small integers: 16 bytes at once
+        for at in range(1, len(text) - 1):
             # the byte before ends a wide character (a continuation byte), the byte behind begins one
-            gaps[line] += (data[at] == 0x20) & (data[at - 1] >= 0x80) & (data[at + 1] >= 0xE3)
+            found += np.int32((text[at] == 0x20) & (text[at - 1] >= 0x80) & (text[at + 1] >= 0xE3))
+        gaps[line] = found
     return gaps

@@ -11,14 +11,16 @@ from steps.text.jit import njit
 
 
 class Automaton(NamedTuple):
-    """Dense transition table over byte classes.
+    """Dense transition table over byte classes; states at which no word ends come first.
 
-    class_of uint8[256]; next int32[states, classes]; word int32[states] (ends here, -1 none);
+    class_of uint8[256]; next int32[states * classes], a row for each state, which names rows by where they begin;
+    quiet: where the rows of states begin at which a word ends; word int32[states] (ends here, -1 none);
     link int32[states] (longest proper suffix that ends a word, 0 none); length int32[words] in bytes.
     """
 
     class_of: np.ndarray
     next: np.ndarray
+    quiet: int
     word: np.ndarray
     link: np.ndarray
     length: np.ndarray
@@ -56,8 +58,15 @@ def build(words: list[str]) -> Automaton:
             queue.append(child)
         for symbol, child in children[state].items():
             table[state, symbol] = child
+    ending = np.array(ends, np.int32)
+    hits = (ending >= 0) | (link > 0)
+    order = np.argsort(hits, kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order))
+    rows = place[table[order]].ravel() * np.int32(table.shape[1])
+    quiet = int(np.count_nonzero(~hits)) * table.shape[1]
     lengths = np.array([len(word) for word in encoded], np.int32)
-    return Automaton(class_of, table, np.array(ends, np.int32), link, lengths)
+    return Automaton(class_of, rows, quiet, ending[order], place[link[order]], lengths)
 
 
 def _fold(word: str) -> str:
@@ -70,12 +79,17 @@ def _alnum(byte):
 
 
 @njit
-def _scan(data, start, end, class_of, table, word, link, length, hit_start, hit_word, hit_span, hit_whole):
-    count = 0
+def _scan(
+    data, start, end, class_of, rows, quiet, word, link, length, hit_start, hit_word, hit_span, hit_whole
+):
+    count, classes = 0, len(rows) // len(word)
     for span in range(len(start)):
-        state = 0
+        row = 0
         for at in range(start[span], end[span]):
-            state = table[state, class_of[data[at]]]
+            row = rows[row + class_of[data[at]]]
+            if row < quiet:
+                continue
+            state = row // classes
             found = state if word[state] >= 0 else link[state]
             while found > 0:
                 first = at + 1 - length[word[found]]

@@ -1,8 +1,9 @@
 """Regular expressions tried only where the word automaton found what they need.
 
 Python's `re` looks at every character of a line for the start of a match. Most expressions can match only where one of
-a few words begins, or only where one of them stands (RE2's prefilter: google/re2, prefilter.h), and the automaton
-knows all places of words already. Both sets are read off the parsed expression; matches stay exactly those of `re`.
+a few words begins, only where one of them begins the line, or only in a line with one of them (RE2's prefilter:
+google/re2, prefilter.h), and the automaton knows all places of words already. The words are read off the parsed
+expression; matches stay exactly those of `re`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,24 @@ from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 SHORTEST, LONGEST = 2, 12  # characters of a word: one stands in every other line, twelve tell enough
-MOST = 200  # words of an expression
+MOST = 300  # words of an expression
+TELLING = "{}<>@|~^$\\`×©"  # marks that prose hardly has: one alone tells enough
+DIGIT = "\0"  # in a prefix: any digit
 # What an ASCII letter matches besides itself where case does not count: İ ı ſ and the Kelvin sign
 OTHER_CASES = "\u0130\u0131\u017f\u212a"
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
+_NO_CHARACTERS = (_constants.AT, _constants.ASSERT, _constants.ASSERT_NOT)
+_SIGNS = (
+    [(_constants.CATEGORY, _constants.CATEGORY_NOT_WORD)],
+    [(_constants.CATEGORY, _constants.CATEGORY_SPACE)],
+)
 
 
 class Expression(NamedTuple):
-    """An expression, and the words without which it cannot match, in lower case; empty: none are known."""
+    """An expression, and the words without which it cannot match, in lower case; empty: none are known.
+
+    One that `starts` and is `first` begins the text, with signs and space before one of the words or a digit.
+    """
 
     pattern: re.Pattern[str]
     words: frozenset[str]
@@ -33,8 +44,9 @@ def compile_expression(expression: str) -> Expression:
     parsed = _parser.parse(expression, re.IGNORECASE)
     pattern = re.compile(expression, re.IGNORECASE)
     first = _is_first(parsed)
-    if not first and (words := _first(parsed)):
-        return Expression(pattern, words, starts=True, first=False)
+    words = _first(parsed[_signs(parsed) :] if first else parsed, or_digit=first)
+    if words:
+        return Expression(pattern, words, starts=True, first=first)
     return Expression(pattern, _required(parsed) or frozenset(), starts=False, first=first)
 
 
@@ -57,16 +69,33 @@ def _matches_at(pattern: re.Pattern[str], text: str, places: Sequence[int]) -> I
             end = max(match.end(), place + 1)
 
 
-def _first(parsed: _parser.SubPattern) -> frozenset[str] | None:
-    """Words with one of which every match begins; None where one would be too short, or they are too many."""
-    words = sorted({word for word, _ in _prefixes(parsed)})
-    if len(words[0]) < SHORTEST or len(words) > MOST:
-        return None
+def _first(parsed: _parser.SubPattern, *, or_digit: bool) -> frozenset[str] | None:
+    """Words with one of which every match begins, or else with a digit where that is allowed.
+
+    None where a word would be too short, or they are too many.
+    """
+    found = {word for word, _ in _prefixes(parsed)} - ({DIGIT} if or_digit else set())
     kept: list[str] = []
-    for word in words:  # one that begins with another stands behind it
-        if not kept or not word.startswith(kept[-1]):
+    for word in sorted(word.removesuffix(DIGIT) for word in found):
+        if not kept or not word.startswith(kept[-1]):  # one that begins with another stands behind it
             kept.append(word)
-    return frozenset(kept) if min(map(len, kept)) >= SHORTEST else None
+    well = all(_tells(word) or (or_digit and word and not word.isascii()) for word in kept)
+    return frozenset(kept) if well and len(kept) <= MOST else None
+
+
+def _tells(word: str) -> bool:
+    """The word stands in so few lines that looking for it pays."""
+    return len(word) >= SHORTEST or (word != "" and word in TELLING)
+
+
+def _signs(sequence: _parser.SubPattern) -> int:
+    """How many items at the beginning of the sequence match neither letters nor digits."""
+    for number, (operation, argument) in enumerate(sequence):
+        if operation in _REPEATS:
+            operation, argument = argument[-1][0]
+        if operation not in _NO_CHARACTERS and not (operation is _constants.IN and argument in _SIGNS):
+            return number
+    return len(sequence)
 
 
 def _is_first(sequence: _parser.SubPattern) -> bool:
@@ -95,10 +124,12 @@ def _prefixes(sequence: _parser.SubPattern) -> set[tuple[str, bool]]:
 
 def _item(operation: object, argument: Any) -> set[tuple[str, bool]]:
     """`_prefixes` of one item of a sequence; ("", False) where nothing is known."""
-    if operation in (_constants.AT, _constants.ASSERT, _constants.ASSERT_NOT):
-        return {("", True)}  # no characters
+    if operation in _NO_CHARACTERS:
+        return {("", True)}
     if operation is _constants.LITERAL and _is_sure(chr(argument)):
         return {(chr(argument).lower(), True)}
+    if operation is _constants.IN and argument == [(_constants.CATEGORY, _constants.CATEGORY_DIGIT)]:
+        return {(DIGIT, False)}
     if operation is _constants.IN and all(kind is _constants.LITERAL for kind, _ in argument):
         chars = {chr(char).lower() for _, char in argument}
         return {(char, True) for char in chars} if all(map(_is_sure, chars)) else {("", False)}
@@ -121,7 +152,7 @@ def _required(sequence: _parser.SubPattern) -> frozenset[str] | None:
         if operation is _constants.LITERAL and _is_sure(chr(argument)):
             run += chr(argument).lower()
             continue
-        if len(run) >= SHORTEST:
+        if _tells(run):
             found.append(frozenset([run]))
         run = ""
         if operation is _constants.BRANCH:

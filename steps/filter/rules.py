@@ -107,7 +107,8 @@ def judge_spans(
     fired = np.zeros((len(rules), len(document)), dtype=bool)
     for i, rule in enumerate(rules):
         if rule.level == level:
-            fired[i] = applicable[i, document] & outside(rule, signals)
+            spans = np.flatnonzero(outside(rule, signals))  # few of many: most rules look at none further
+            fired[i, spans] = applicable[i, document[spans]]
     return fired
 
 
@@ -127,40 +128,31 @@ def edits_of(rules: Sequence[Rule], measured: Measured, lines: np.ndarray, sente
     """
     line_rule, sentence_rule = first_rule(lines), first_rule(sentences)
     value = _values(rules, line_rule, measured.paragraph)
-    level = np.full(len(line_rule), "paragraph", dtype=object)
+    widened = np.zeros(len(line_rule), dtype=bool)
     widening = np.array([rule.action == "remove_paragraph" for rule in rules] + [False])
     for i in np.flatnonzero((sentence_rule >= 0) & widening[sentence_rule]):
         line = measured.sentences.parent[i]
         if line_rule[line] < 0:
-            line_rule[line], level[line] = sentence_rule[i], "sentence"
+            line_rule[line], widened[line] = sentence_rule[i], True
             value[line] = measured.sentence[rules[sentence_rule[i]].signal][i]
     gone = np.flatnonzero(line_rule >= 0)
     inner = np.flatnonzero((sentence_rule >= 0) & (line_rule[measured.sentences.parent] < 0))
-    parts = [
-        _rows(measured.lines.parent[gone], measured.lines, gone, line_rule, value, level),
-        _rows(
-            measured.lines.parent[measured.sentences.parent[inner]],
-            measured.sentences,
-            inner,
-            sentence_rule,
-            _values(rules, sentence_rule, measured.sentence),
-            np.full(len(sentence_rule), "sentence", dtype=object),
-        ),
-    ]
-    columns = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+    by_sentence = _values(rules, sentence_rule, measured.sentence)
+    of_lines = measured.lines.parent[gone], *_rows(measured.lines, gone, line_rule, value, widened)
+    document = measured.lines.parent[measured.sentences.parent[inner]]
+    always = np.ones(len(sentence_rule), dtype=bool)
+    of_sentences = document, *_rows(measured.sentences, inner, sentence_rule, by_sentence, always)
+    columns = [np.concatenate(pair) for pair in zip(of_lines, of_sentences, strict=True)]
     order = np.argsort(columns[1], kind="stable")
     return Edits(*(column[order] for column in columns))
 
 
 def _rows(
-    document: np.ndarray,
-    spans: Spans,
-    which: np.ndarray,
-    rule: np.ndarray,
-    value: np.ndarray,
-    level: np.ndarray,
+    spans: Spans, which: np.ndarray, rule: np.ndarray, value: np.ndarray, sentence: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    return document, spans.start[which], spans.end[which], rule[which], value[which], level[which]
+    """start, end, rule, value and level of some spans; sentence bool[spans]: a rule on sentences fired."""
+    level = np.where(sentence[which], "sentence", "paragraph").astype(object)
+    return spans.start[which], spans.end[which], rule[which], value[which], level
 
 
 def _values(rules: Sequence[Rule], number: np.ndarray, signals: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -188,5 +180,7 @@ def rebuild(text: bytes, start: np.ndarray, end: np.ndarray) -> bytes:
             if (not pieces[-1].strip() or pieces[-1].endswith(b"\n\n")) and text[at : at + 1] == b"\n":
                 at += 1
     pieces.append(text[at:])
-    lines = b"".join(pieces).split(b"\n")
-    return b"\n".join(line.rstrip(b" ") for line in lines).strip(b" \n")
+    rebuilt = b"".join(pieces)
+    if b" \n" in rebuilt:
+        rebuilt = b"\n".join(line.rstrip(b" ") for line in rebuilt.split(b"\n"))
+    return rebuilt.strip(b" \n")

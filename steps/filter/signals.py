@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -142,13 +142,13 @@ def measure(texts: pa.Array | pa.ChunkedArray, languages: list[str], words: Word
     )
     document["replacement_share"] = _share(*k.count_lost(data, offsets))
     document |= _token_signals(prose, offsets, languages, words)
-    for name, by_line, by_sentence in _hits(data, lines, sentences, words):
-        _add_measure(name, by_line, lines.parent, document, paragraph)
-        sentence[name] = by_sentence
-        sentence[f"{name}_per_100"] = 100 * by_sentence / np.maximum(sentence["tokens"], 20)
     document, paragraph, sentence = (
         {n: np.round(v, DECIMALS) for n, v in level.items()} for level in (document, paragraph, sentence)
     )
+    for name, by_line, by_sentence in _hits(data, lines, sentences, words):
+        _add_document_measure(name, by_line, lines.parent, document)
+        _add_measure(name, by_line, paragraph)
+        _add_measure(name, by_sentence, sentence)
     closed = np.zeros(len(offsets) - 1, dtype=bool)
     last = np.append(whole.parent[1:] != whole.parent[:-1], True)[: len(code)]
     closed[whole.parent[last & code]] = True
@@ -309,41 +309,42 @@ def _hits(
         *matcher.weigh(hits, words.automaton.length, inside, words.weights, *sizes),
         strict=True,
     )
-    texts = Texts(data, lines)
+    seen = _seen(data, lines, hits, words)
     for i, name in enumerate(words.patterns):
-        found = np.array(_matches(words, i, hits, texts), np.int64).reshape(-1, 2)
+        found = np.array(_matches(words, i, seen), np.int64).reshape(-1, 2)
         inside = np.searchsorted(sentences.start, found[:, 1], side="right") - 1
         by_line = np.bincount(found[:, 0], minlength=sizes[0])
         by_sentence = np.bincount(inside, minlength=sizes[1])
         yield name, by_line.astype(np.float64), by_sentence.astype(np.float64)
 
 
-def _matches(words: Words, pattern: int, hits: matcher.Hits, texts: Texts) -> list[tuple[int, int]]:
+class Seen(NamedTuple):
+    """What tells where patterns can match: the automaton's hits, and by line (bool[] or int64[]) how it begins."""
+
+    texts: Texts
+    hits: matcher.Hits
+    odd: np.ndarray  # holds one of OTHER_CASES, so that hits are not all places of its words
+    opening: np.ndarray  # byte of its first letter or digit
+    numbered: np.ndarray  # that is a digit
+
+
+def _seen(data: np.ndarray, lines: Spans, hits: matcher.Hits, words: Words) -> Seen:
+    odd = np.zeros(len(lines.start), dtype=bool)
+    odd[hits.span[words.other_cases[hits.word]]] = True
+    return Seen(Texts(data, lines), hits, odd, *k.first_letters(data, lines.start, lines.end, classes()))
+
+
+def _matches(words: Words, pattern: int, seen: Seen) -> list[tuple[int, int]]:
     """(line, byte where a match begins) of a pattern, in the lines that hold an anchor of it.
 
     Of several expressions those are joined by | that match in the same line.
     """
-    anchored = np.zeros(len(texts.lines.start), dtype=bool)
+    texts, hits = seen.texts, seen.hits
+    anchored = np.zeros(len(seen.odd), dtype=bool)
     anchored[hits.span[words.anchors[pattern, hits.word]]] = True
-    odd = np.zeros(len(anchored), dtype=bool)
-    odd[hits.span[words.other_cases[hits.word]]] = True
     found: dict[int, list[tuple[int, int]]] = {}  # by line: expression, first character
     for number, one in enumerate(words.expressions[pattern]):
-        known = words.needs[pattern][number][hits.word] & anchored[hits.span]
-        if not one.words:
-            tried: Iterable[tuple[int, list[int] | None]] = (
-                (n, None) for n in np.flatnonzero(anchored).tolist()
-            )
-        elif one.starts:
-            order = np.unique(hits.start[known & ~odd[hits.span]])
-            tried = itertools.chain(
-                texts.characters(order), ((n, None) for n in np.flatnonzero(anchored & odd).tolist())
-            )
-        else:
-            lines = anchored & odd
-            lines[hits.span[known]] = True
-            tried = ((n, None) for n in np.flatnonzero(lines).tolist())
-        for line, places in tried:
+        for line, places in _tried(one, words.needs[pattern][number], anchored, seen):
             for match in matches(one, texts[line], places):
                 found.setdefault(line, []).append((number, match.start()))
     out = []
@@ -356,34 +357,51 @@ def _matches(words: Words, pattern: int, hits: matcher.Hits, texts: Texts) -> li
     return out
 
 
+def _tried(
+    one: Expression, needs: np.ndarray, anchored: np.ndarray, seen: Seen
+) -> Iterator[tuple[int, list[int] | None]]:
+    """(line, places as `matches` takes them) where the expression may match; needs bool[words] are its words."""
+    hits = seen.hits
+    tried = anchored & seen.odd if one.words else anchored.copy()
+    known = needs[hits.word] & anchored[hits.span]
+    if one.starts and one.first:
+        tried |= anchored & seen.numbered
+        tried[hits.span[known & (hits.start <= seen.opening[hits.span])]] = True
+    elif one.starts:
+        yield from seen.texts.characters(np.unique(hits.start[known & ~seen.odd[hits.span]]))
+    else:
+        tried[hits.span[known]] = True
+    yield from ((line, None) for line in np.flatnonzero(tried).tolist())
+
+
 class Texts:
     """Lines as str, at most PATTERN_BYTES of each, made once."""
 
     def __init__(self, data: np.ndarray, lines: Spans) -> None:
         self.data, self.lines = data, lines
+        # a memoryview gives bytes and int several times as fast as an array does
+        self._bytes, self._start, self._end = data.data, lines.start.data, lines.end.data
         self._made: dict[int, str] = {}
 
     def __getitem__(self, line: int) -> str:
         text = self._made.get(line)
         if text is None:
-            first = int(self.lines.start[line])
-            raw = self.data[first : min(int(self.lines.end[line]), first + PATTERN_BYTES)]
-            text = self._made[line] = raw.tobytes().decode(errors="ignore")
+            first = self._start[line]
+            raw = self._bytes[first : min(self._end[line], first + PATTERN_BYTES)]
+            text = self._made[line] = str(raw, errors="ignore")
         return text
 
     def byte(self, line: int, character: int) -> int:
         """The byte of a character of a line."""
-        return int(self.lines.start[line]) + len(self[line][:character].encode())
+        return self._start[line] + len(self[line][:character].encode())
 
     def characters(self, places: np.ndarray) -> Iterator[tuple[int, list[int]]]:
         """(line, characters) of places int64[], bytes in ascending order."""
         line = np.searchsorted(self.lines.start, places, side="right") - 1
-        bounds = np.flatnonzero(np.diff(line, prepend=-1, append=-1))
-        for a, b in itertools.pairwise(bounds.tolist()):
-            number = int(line[a])
-            first, text = int(self.lines.start[number]), self[number]
-            own = k.characters_before(self.data, first, places[a:b])
-            yield number, own[own < len(text)].tolist()
+        characters = k.characters_before(self.data, self.lines.start[line], places).tolist()
+        bounds = np.flatnonzero(np.diff(line, prepend=-1, append=-1)).tolist()
+        for a, b in itertools.pairwise(bounds):
+            yield int(line[a]), characters[a:b]
 
 
 @functools.lru_cache(maxsize=64)
@@ -392,18 +410,26 @@ def _joined(expressions: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{one})" for one in expressions), re.IGNORECASE)
 
 
-def _add_measure(
-    name: str,
-    by_line: np.ndarray,
-    parent: np.ndarray,
-    document: dict[str, np.ndarray],
-    paragraph: dict[str, np.ndarray],
+def _add_measure(name: str, found: np.ndarray, signals: dict[str, np.ndarray]) -> None:
+    """Signals of a category or pattern, of lines or sentences; most have none of it.
+
+    Shares have a floor, so that one word in a heading is no 100 %.
+    """
+    some = np.flatnonzero(found)
+    weights, shares = np.zeros(len(found)), np.zeros(len(found))
+    weights[some] = np.round(found[some], DECIMALS)
+    shares[some] = np.round(100 * found[some] / np.maximum(signals["tokens"][some], 20), DECIMALS)
+    signals[name], signals[f"{name}_per_100"] = weights, shares
+
+
+def _add_document_measure(
+    name: str, by_line: np.ndarray, parent: np.ndarray, document: dict[str, np.ndarray]
 ) -> None:
-    """Signals of a category or pattern; shares have a floor, so that one word in a heading is no 100 %."""
+    """As `_add_measure`, of documents: per 1,000 tokens, and the share of lines; parent int64[lines]."""
     documents = len(document["tokens"])
-    paragraph[name] = by_line
-    paragraph[f"{name}_per_100"] = 100 * by_line / np.maximum(paragraph["tokens"], 20)
-    total = np.bincount(parent, weights=by_line, minlength=documents)
-    document[f"{name}_per_1000"] = 1000 * total / np.maximum(document["tokens"], MIN_TOKENS)
-    with_hit = np.bincount(parent, weights=by_line >= 1, minlength=documents)
-    document[f"{name}_lines"] = _share(with_hit, document["lines"])
+    some = np.flatnonzero(by_line)
+    total = np.bincount(parent[some], weights=by_line[some], minlength=documents)
+    per_1000 = 1000 * total / np.maximum(document["tokens"], MIN_TOKENS)
+    with_hit = np.bincount(parent[some], weights=by_line[some] >= 1, minlength=documents)
+    document[f"{name}_per_1000"] = np.round(per_1000, DECIMALS)
+    document[f"{name}_lines"] = np.round(_share(with_hit, document["lines"]), DECIMALS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from steps.core.corpus import ROW, Corpus, CorpusShard
 from steps.core.document import PAIR, is_supervised, text_bytes
@@ -16,7 +17,7 @@ from steps.core.parts import PartResult
 from steps.core.source import source_kinds
 from steps.core.step import Input, PartWriter, Step, StepContext
 from steps.filter.classifiers import add_classifiers, load
-from steps.filter.config import Config
+from steps.filter.config import Config, Rule
 from steps.filter.names import DOCUMENT, ENDINGS, NO_CONTENT, SCORED, is_optional
 from steps.filter.page import report
 from steps.filter.report import merge_effects, rule_effects, rule_table
@@ -218,15 +219,9 @@ def filter_batch(
     keep = reason < 0
     edits = Edits(*(column[keep[edits.document]] for column in edits))
     rows = table["_row"].to_numpy()
-    for i in range(table.num_rows):
-        group = (sources[i], languages[i])
-        part.count.add_input(*group, 1, sizes[i])
-        if keep[i]:
-            written = len(b"\n".join(pieces[i])) if i in pieces else None
-            part.count.add_kept(*group, 1, sizes[i], written=written)
-            continue
+    _count(part, rules, sources, languages, sizes, reason, pieces)
+    for i in np.flatnonzero(~keep).tolist():
         rule = rules[reason[i]]
-        part.count.add_removed(rule.id, *group, 1, sizes[i])
         others = [rules[n].id for n in np.flatnonzero(fired[:, i]).tolist() if n != reason[i]]
         part.ledger.add(
             rule=rule.id,
@@ -243,6 +238,32 @@ def filter_batch(
     effects = rule_effects(rules, fired, sizes, doc_ids, edits)
     kept, signals = _tables(table, found, pieces, reason, config, carried, shard)
     return kept, signals, effects
+
+
+def _count(
+    part: PartWriter,
+    rules: Sequence[Rule],
+    sources: list[str],
+    languages: list[str],
+    sizes: np.ndarray,
+    reason: np.ndarray,
+    pieces: dict[int, list[bytes]],
+) -> None:
+    """Counts the documents as taken, and as kept or removed by the rule `reason` (int64[documents], -1 kept)."""
+    sums: dict[
+        tuple[str, str, int], list[int]
+    ] = {}  # documents, bytes, bytes that are written if they are kept
+    for i, key in enumerate(zip(sources, languages, reason.tolist(), strict=True)):
+        size = int(sizes[i])
+        written = len(b"\n".join(pieces[i])) if i in pieces else size
+        before = sums.setdefault(key, [0, 0, 0])
+        sums[key] = [a + b for a, b in zip(before, (1, size, written), strict=True)]
+    for (source, language, rule), (documents, size, written) in sums.items():
+        part.count.add_input(source, language, documents, size)
+        if rule < 0:
+            part.count.add_kept(source, language, documents, size, written=written)
+        else:
+            part.count.add_removed(rules[rule].id, source, language, documents, size)
 
 
 def _edits(config: Config, found: Measured, applicable: np.ndarray) -> tuple[Edits, np.ndarray]:
@@ -345,8 +366,8 @@ def _record_edits(
     shard: CorpusShard,
 ) -> None:
     """One ledger row per removed span, with byte offsets in the text as it was read."""
-    for number, start, end, rule, value, level in zip(*edits, strict=True):
-        begin = found.offsets[number]
+    for number, start, end, rule, value, level in zip(*(column.tolist() for column in edits), strict=True):
+        begin = int(found.offsets[number])
         part.ledger.add(
             rule=config.rules[rule].id,
             level=level,
@@ -356,10 +377,10 @@ def _record_edits(
             doc_id=doc_ids[number],
             source=sources[number],
             language=languages[number],
-            start=int(start - begin),
-            end=int(end - begin),
-            bytes=int(end - start),
-            value=float(value),
+            start=start - begin,
+            end=end - begin,
+            bytes=end - start,
+            value=value,
         )
 
 
@@ -376,14 +397,11 @@ def _tables(
 
     The second is what `tokenmill rules try` judges again, without the texts.
     """
-    columns = {"text": table["text"].to_pylist()}
+    edited = {"text": [b"\n".join(fields) for fields in pieces.values()]}
     if is_supervised(table.column_names):
-        columns |= {name: table[name].to_pylist() for name in PAIR}
-    for number, fields in pieces.items():
-        columns["text"][number] = b"\n".join(fields).decode()
-        if len(fields) == len(PAIR):
-            for name, field in zip(PAIR, fields, strict=True):
-                columns[name][number] = field.decode()
+        edited |= {name: [fields[i] for fields in pieces.values()] for i, name in enumerate(PAIR)}
+    changed = np.zeros(table.num_rows, dtype=bool)
+    changed[list(pieces)] = True
     rows = table["_row"]
     origin = pa.StructArray.from_arrays(
         [pa.array([shard.sha256] * table.num_rows), rows.combine_chunks().cast(pa.int64())], ["shard", "row"]
@@ -391,7 +409,10 @@ def _tables(
     whole = table.select(
         [n for n in table.column_names if n in carried or n not in (ROW, *shard.signal_names)]
     )
-    made = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    made = {
+        name: pc.replace_with_mask(table[name], changed, pa.array(texts, table[name].type))
+        for name, texts in edited.items()
+    }
     for name, values in (*made.items(), ("origin", origin)):
         whole = whole.set_column(whole.column_names.index(name), name, values)
     optional = sorted(name for name in found.document if is_optional(name))

@@ -219,18 +219,18 @@ def _tokens(data, offsets, classes, token_offsets, chars, hashes, words):
         at, stop = offsets[document], offsets[document + 1]
         length, letters, capitals = 0, 0, 0
         total, lettered, capital, characters = 0, 0, 0, 0
-        value = np.uint64(0)
         while at <= stop:  # once more at the end, to close the last word
-            if length > 0:
-                # ASCII without space: most of most words
-                while at < stop and np.uint8(data[at] - 0x21) < 0x5E:
-                    if np.uint8((data[at] | 0x20) - 0x61) < 26:
-                        letters += 1
-                        if data[at] < 0x61:
-                            capitals += 1
-                    length += 1
-                    value = (value ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
-                    at += 1
+            if length == 0:
+                value = np.uint64(0x9E3779B97F4A7C15)
+            begin = at
+            while at < stop and np.uint8(data[at] - 0x21) < 0x5E:  # ASCII without space: most of most words
+                if np.uint8((data[at] | 0x20) - 0x61) < 26:
+                    letters += 1
+                if np.uint8(data[at] - 0x41) < 26:
+                    capitals += 1
+                value = (value ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
+                at += 1
+            length += at - begin
             if at == stop:
                 point, size, flags = np.int32(0x20), 1, SPACE
             else:
@@ -238,8 +238,6 @@ def _tokens(data, offsets, classes, token_offsets, chars, hashes, words):
                 flags = classes[point]
             at += size
             if (flags & (IDEOGRAPH | SPACE | WIDE_PUNCTUATION)) == 0:
-                if length == 0:
-                    value = np.uint64(0x9E3779B97F4A7C15)
                 length += 1
                 letters += (flags & LETTER) != 0
                 capitals += (flags & UPPER) != 0

@@ -22,6 +22,7 @@ EXPRESSIONS = (
     r"(?:tel|e-?mail)\s?[:：]\s?\d+",
     r"(?:加|联系)?(?:微信|vx)\s?\d*",
     r"^\W*(?:home|首页)\W*$",
+    r"^(?!\s*#)\W*(?:call|×|中|\d+ (?:qq|text))",
     r"[vw]x{1,2}\d|qq群?",
     r"(?=.*\d)Kiss|(?<!a)sick",
     r"a*b+|中",
@@ -44,7 +45,23 @@ PIECES = [
     "home",
     "首页",
 ]
-PIECES += ["kiss", "sick", "a", "b", "中", " ", "-", "é", "\u212aiss", "te\u017ft", "\u017fick"]
+PIECES += [
+    "kiss",
+    "sick",
+    "a",
+    "b",
+    "中",
+    " ",
+    "-",
+    "#",
+    "×",
+    "_",
+    "٣",
+    "é",
+    "\u212aiss",
+    "te\u017ft",
+    "\u017fick",
+]
 
 ANCHORS = ["call", "微信", "首页", "qq", "b"]
 PATTERN = {"name": "p", "anchors": ANCHORS, "expressions": list(EXPRESSIONS)}
@@ -58,6 +75,10 @@ def test_what_the_words_of_an_expression_are() -> None:
     assert compile_expression(r"\w+@\w+\.com").words == {".com"}
     assert compile_expression(r"a|call").words == frozenset()
     assert compile_expression(r"^\W*(?:end)").first and not compile_expression(r"^a|b").first
+    opening = compile_expression(r"^(?!\s*#)\W*(?:home|×|中|\d+ likes)")
+    assert opening.starts and opening.first and opening.words == {"home", "×", "中"}
+    assert not compile_expression(r"\W*(?:home|\d+)").starts
+    assert compile_expression(r"tel\d").words == {"tel"}
 
 
 def test_other_cases_are_all_that_ascii_letters_match_besides_themselves() -> None:
@@ -87,7 +108,7 @@ def test_a_pattern_finds_what_its_joined_expressions_find(lines: list[list[str]]
     data, offsets = segment.text_buffers(pa.array([text]))
     spans = segment.lines(data, offsets, classes())
     hits = scan(words.automaton, data, spans.start, spans.end)
-    found = signals._matches(words, 0, hits, signals.Texts(data, spans))
+    found = signals._matches(words, 0, signals._seen(data, spans, hits, words))
     joined = re.compile("|".join(f"(?:{one})" for one in EXPRESSIONS), re.IGNORECASE)
     expected = []
     for number, (a, b) in enumerate(zip(spans.start.tolist(), spans.end.tolist(), strict=True)):
