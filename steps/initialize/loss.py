@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from steps.core.counts import Tally
 from steps.initialize.vocabulary import Encode
 
 WINDOW = 512  # tokens of context at most, own choice: loss per byte hardly changes beyond
@@ -39,18 +41,22 @@ def measure(
     encoders: dict[str, tuple[Encode, int]],
     first: int | None,
     positions: int,
+    advance: Callable[[Tally], None] = lambda _: None,
 ) -> dict[str, dict[str, float]]:
     """Nats per token and per UTF-8 byte, by ``<language>_<tokenizer>``.
 
     ``texts`` is by language; ``encoders`` has each tokenizer with the rows that its ids may take. Losses per token of
-    two tokenizers do not compare, those per byte do.
+    two tokenizers do not compare, those per byte do. ``advance`` is told each document, once per tokenizer.
     """
     window = min(WINDOW, positions - 1)
     found = {}
     for language, documents in sorted(texts.items()):
         size = sum(len(text.encode()) for text in documents)
         for name, (encode, rows) in encoders.items():
-            sums = [total_loss(model, ids, rows, first, window) for ids in encode(documents)]
-            nats, count = (sum(column) for column in zip(*sums, strict=True))
+            nats, count = 0.0, 0
+            for text, ids in zip(documents, encode(documents), strict=True):
+                more = total_loss(model, ids, rows, first, window)
+                nats, count = nats + more[0], count + more[1]
+                advance(Tally(documents=1, bytes=len(text.encode())))
             found[f"{language}_{name}"] = {"per_token": nats / max(count, 1), "per_byte": nats / max(size, 1)}
     return found

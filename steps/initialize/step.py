@@ -249,7 +249,9 @@ def initial_loss(ctx: StepContext, made: PartResult, held: dict[str, list[str]])
     }
     model = load_model(folder, "cuda" if torch.cuda.is_available() else "cpu")
     first = config.get("bos_token_id")
-    found = measure(model, held, encoders, first, made.result["max_positions"])
+    texts = len(encoders) * sum(map(len, held.values()))
+    ctx.progress.start("initial loss", texts, 0, "texts, once per tokenizer")
+    found = measure(model, held, encoders, first, made.result["max_positions"], ctx.progress.advance)
     return {f"{name}_{unit}": value for name, units in found.items() for unit, value in units.items()}
 
 

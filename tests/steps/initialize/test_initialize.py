@@ -149,9 +149,16 @@ def test_a_model_from_scratch_is_a_folder_that_transformers_reads(tmp_path: Path
     assert facts["tokenizer_files"] == ["tokenizer.json", "tokenizer.model", "tokenizer_config.json"]
 
 
-def test_the_page_and_the_metrics_have_the_initial_loss_of_both(tmp_path: Path, approved: None) -> None:
+def test_the_page_and_the_metrics_have_the_initial_loss_of_both(
+    tmp_path: Path, approved: None, caplog: pytest.LogCaptureFixture
+) -> None:
     """A random model guesses: its loss per token is the logarithm of its vocabulary, before and after."""
+    caplog.set_level("INFO")
     outcome = make_model(tmp_path, make_mix(tmp_path))
+    # minutes with a large model on CPU: each text counts once per tokenizer
+    told = [line for line in caplog.messages if line.startswith("initialize initial loss: ")]
+    done, _, total = told[-1].removeprefix("initialize initial loss: ").partition(" ")[0].partition("/")
+    assert done == total and int(total) > 0 and int(total) % 2 == 0 and "documents/s" in told[-1]
     facts = outcome.facts
     for language in ("en", "zh"):
         before = outcome.metrics[f"loss/initial_{language}_before_per_token"]
