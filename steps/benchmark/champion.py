@@ -70,7 +70,9 @@ def _row(
     row: dict[str, Any] = {"benchmark": name}
     try:
         theirs = Artifact.open(champion.tags["benchmark"], store)
-        if theirs.config["benchmarks"].get(name) != benchmark.model_dump():
+        if theirs.config["benchmarks"].get(name) != benchmark.model_dump() or any(
+            theirs.config.get(setting) != ours for setting, ours in beside(config).items()
+        ):
             return row | {
                 "says": "not comparable",
                 "why": "the champion was not measured with these settings",
@@ -86,6 +88,11 @@ def _row(
         return row | {"says": "not comparable", "why": "no item is in both"}
     says = "better" if gap.low > 0 else "worse" if gap.high < 0 else "no difference"
     return row | gap._asdict() | {"says": says}
+
+
+def beside(config: Config) -> dict[str, Any]:
+    """What the scores of every benchmark depend on: the draw of worked examples, and what a program may use."""
+    return {"seed": config.seed, "code": config.code.model_dump(mode="json")}
 
 
 def read_items(artifact: Artifact, model: str, benchmark: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def compare_logits(folder: Path, probe: Path) -> tuple[float, int]:
 
     The difference is in standard deviations of the logits, so that one tolerance serves small and large models.
     The trainer saw documents packed into windows; transformers sees each alone. So this also proves that documents
-    in a window did not see each other.
+    in a window did not see each other. Raises DataError where there is nothing to compare, or no number.
     """
     from transformers import AutoModelForCausalLM
 
@@ -36,7 +36,13 @@ def compare_logits(folder: Path, probe: Path) -> tuple[float, int]:
             start = 0
             for end in ends.tolist():
                 found = model(input_ids=ids[None, start:end].long()).logits[0].float()
-                worst = max(worst, float((found - logits[start:end]).abs().max()))
+                gap = float((found - logits[start:end]).abs().max())
+                if not math.isfinite(gap):  # `max` of a number and NaN may be the number
+                    raise DataError(
+                        f"window {number} of the probe, tokens {start} to {end}: a logit of the trainer or of the "
+                        "exported model is not finite; nothing was proven of the folder: see the held-out losses"
+                    )
+                worst = max(worst, gap)
                 positions += end - start
                 start = end
     if not positions:

@@ -217,10 +217,18 @@ def test_the_champion_falls_only_to_a_model_that_is_surely_better(
 
 
 @pytest.mark.slow
-def test_a_champion_measured_otherwise_is_not_compared(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"benchmarks": {"sums": {"limit": 2}}}, {"seed": 7}, {"code": {"seconds": 1}}],
+    ids=["items", "worked examples", "programs"],
+)
+def test_a_champion_measured_otherwise_is_not_compared(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, otherwise: dict[str, Any]
+) -> None:
     version = ModelVersion(3, {"digest": "f" * 64, "benchmark": bench.outcome.ref})
     monkeypatch.setattr("steps.benchmark.champion.registered", lambda name: (version, [version], ""))
-    config = Config.model_validate({"benchmarks": {"sums": {"limit": 2}}, "champion": {"promote": "better"}})
+    given = bench.outcome.artifact.config | {"champion": {"benchmarks": ["sums"], "promote": "better"}}
+    config = Config.model_validate(given | otherwise)
     found = compare(config, bench.outcome.artifact.store, "small", "a" * 64, {"sums": []})
     assert found["rows"][0]["says"] == "not comparable" and not found["promoted"]
     assert items_key("stage-2", "sums") in {entry.key for entry in bench.outcome.artifact.files("items")}

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 import steps.export.step
 from steps.core.approval import Approved
 from steps.core.config import Runtime
-from steps.core.errors import ConfigError
+from steps.core.errors import ConfigError, DataError
 from steps.core.step import Outcome, run_step
 from steps.export.card import plain
 from steps.export.check import check_tokenizer, compare_logits, probe_texts
@@ -162,6 +162,10 @@ def test_another_models_weights_do_not_pass(chain: Any, tmp_path: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     other, _ = compare_logits(folder, probe)
     assert same < 1e-5 and other > 1e-3
+    tensors["model.layers.1.self_attn.o_proj.weight"][0, 0] = float("nan")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"window 0 of the probe, tokens 0 to \d+: a logit .* is not finite"):
+        compare_logits(folder, probe)
 
 
 @pytest.mark.slow
