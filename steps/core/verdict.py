@@ -255,21 +255,13 @@ def decide(
     m = sum(d.sample_id in read for d in seeds)
     k = sum(d.sample_id in found for d in seeds)
     alpha, alpha_sensitivity = policy.alphas(facts.look)
-    # rounded down to 1e-9, so that another C library's last bits change no verdict
-    test = arithmetic(policy)
-    sensitivity = math.floor(test.sensitivity_lower_bound(k, m, alpha_sensitivity) * 1e9) / 1e9
-    bound = facts.population
-    if 0.0 < alpha < 1.0:
-        bound = test.defect_bound(x, facts.population, n, sensitivity, alpha)
+    sensitivity, bound = _bounds(facts, x, n, k, m)
     unread = sum(d.sample_id not in read for d in sample.drawn)
     strata = _stratum_verdicts(sample, bad, read, sensitivity, alpha) if alpha > 0 else {}
     status, reasons = _status(facts, x, n, bound, unread, strata, veto, m)
     real_bad = [d for d in sample.drawn if d.sample_id in bad]
     defects = Counter(defect for d in real_bad for defect in named[d.sample_id])
     missed = Counter(d.defect for d in seeds if d.sample_id not in found)
-    need = Need()
-    if status == "need_more":
-        need = _need(facts, x, k, m, unread)
     return Verdict(
         status=status,
         reasons=tuple(reasons),
@@ -298,8 +290,22 @@ def decide(
         defects=dict(sorted(defects.items(), key=lambda item: (-item[1], item[0]))),
         seeded_missed=dict(sorted(missed.items())),
         examples=_examples(real_bad, named),
-        need=need,
+        need=_need(facts, x, k, m, unread) if status == "need_more" else Need(),
     )
+
+
+def _bounds(facts: SampleFacts, x: int, n: int, k: int, m: int) -> tuple[float, int]:
+    """(least sensitivity of readers who found k of m seeded defects, most defective documents of the corpus if x of n
+    that were read are).
+    """
+    alpha, alpha_sensitivity = facts.policy.alphas(facts.look)
+    # rounded down to 1e-9, so that another C library's last bits change no verdict
+    test = arithmetic(facts.policy)
+    sensitivity = math.floor(test.sensitivity_lower_bound(k, m, alpha_sensitivity) * 1e9) / 1e9
+    bound = facts.population
+    if 0.0 < alpha < 1.0:
+        bound = test.defect_bound(x, facts.population, n, sensitivity, alpha)
+    return sensitivity, bound
 
 
 def defective_documents(sample: Sample, labels: Sequence[Label]) -> dict[str, tuple[str, ...]]:

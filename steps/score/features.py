@@ -193,6 +193,15 @@ def _count(data, offsets, kinds, function_words, counts):
             at += 1
 
 
+@njit(inline="always")
+def _is_in(table, word):
+    """Whether the table, uint64[TABLE], holds the word's hash."""
+    slot = word & np.uint64(TABLE - 1)
+    while table[slot] != 0 and table[slot] != word:
+        slot = (slot + np.uint64(1)) & np.uint64(TABLE - 1)
+    return table[slot] == word
+
+
 @njit
 def _count_line(data, at, stop, kinds, function_words, document, row, grams, owner, recent):
     """Adds a line's characters and tokens to the document's row: (its end, its hash, first character, whether it ends
@@ -244,10 +253,7 @@ def _count_line(data, at, stop, kinds, function_words, document, row, grams, own
             if kind != SINGLE:
                 continue
         tokens += 1
-        slot = word & np.uint64(TABLE - 1)
-        while function_words[slot] != 0 and function_words[slot] != word:
-            slot = (slot + np.uint64(1)) & np.uint64(TABLE - 1)
-        functions += word != 0 and function_words[slot] == word
+        functions += word != 0 and _is_in(function_words, word)
         if tokens <= MOST:
             recent[tokens & (GRAM - 1)] = word
             if tokens >= GRAM:
