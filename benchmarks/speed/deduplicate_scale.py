@@ -1,6 +1,6 @@
 """De-duplication of millions of made-up keys: time, memory and temporary bytes, and how they grow.
 
-    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--published 0 0.95] [--partition-documents 1000000]
+    python -m benchmarks.speed.deduplicate_scale [--millions 2 20] [--published 0 0.95] [--partition-documents N]
 
 Everything that grows faster than the texts is run as the step runs it, on the same part files: URL and text
 stage, tables, bands, groups. Making keys and verifying pairs are linear in the texts and measured elsewhere. The keys
@@ -126,8 +126,9 @@ def run(ctx: StepContext) -> None:
     decisions = find_equals(ctx, common, keyed, partitions)
     TIMES["URL and text"] = _now() - began
     began = _now()
-    near = sum(part.result["near"] for part in keyed)
-    find_candidates(ctx, common, temporary(keyed, "keys/"), near, list(decisions.values()))
+    near, keys = sum(part.result["near"] for part in keyed), temporary(keyed, "keys/")
+    del keyed
+    find_candidates(ctx, common, keys, near, list(decisions.values()))
     TIMES["tables, bands and groups"] = _now() - began
 
 
@@ -195,8 +196,8 @@ def main() -> None:
     )
     parser.add_argument("--millions", type=float, nargs="+", default=[2, 20])
     parser.add_argument("--published", type=float, nargs="+", default=[0.0, 0.95])
-    default = DeduplicateConfig().partition_documents
-    parser.add_argument("--partition-documents", type=int, default=default)
+    # by which two million are several partitions already
+    parser.add_argument("--partition-documents", type=int, default=1_000_000)
     parser.add_argument("--one", type=float, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:

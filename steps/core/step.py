@@ -178,7 +178,8 @@ class StepContext:
             found[todo[index].number - first] = marker
             self.progress.advance(marker.counts.total.input)
         results = [marker for marker in found if marker is not None]
-        self.parts.extend(results)
+        # temporary files are for the caller alone: with what is said of their contents they may be many
+        self.parts.extend(part.model_copy(update={"temporary": []}) for part in results)
         return results
 
     def part(

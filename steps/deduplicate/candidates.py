@@ -17,7 +17,9 @@ sketches exclude a duplicate (`minhash.alike`) are dropped.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +35,9 @@ ROW_COST, GROUP_COST, PAIR_COST = 20.0, 8.0, 0.6
 BIT = 0.75  # -log2 0.6: what a bit of a key is worth
 MAX_BLOCK_BITS = 8
 MAX_BLOCKS = 32
+# With so many partitions one of a block's values differs from the average by a quarter (standard deviation: two
+# unrelated fingerprints agree in 8 bits with probability 0.6 ** 8); one of two blocks' values does with 200.
+FEW_PARTITIONS = 4
 REGROUP = 2_000  # rows of one group from which its remaining bits are cut anew
 
 
@@ -79,15 +84,30 @@ def block_bounds(blocks: int, bits: int = 64) -> np.ndarray:
     return np.array([bits * i // blocks for i in range(blocks + 1)])
 
 
-def partition_of(fingerprints: np.ndarray, bounds: np.ndarray, block: int, partitions: int) -> np.ndarray:
-    """int64[n]: the partition that each fingerprint's value of a block belongs to."""
-    return (_mixed(_block(fingerprints, bounds[block], bounds[block + 1])) % np.uint64(partitions)).astype(
-        np.int64
-    )
+def beginnings(hamming: int, blocks: int, partitions: int) -> list[tuple[int, ...]]:
+    """The blocks that tables begin with, each a way to part fingerprints: one block, or two.
+
+    A partition holds whole values of them. Of one block of 8 bits there are too few for many partitions: the most
+    frequent value of lopsided fingerprints has some 5 % of all.
+    """
+    depth = min(2 if partitions > FEW_PARTITIONS else 1, blocks - hamming)
+    return list(itertools.combinations(range(hamming + depth), depth))
 
 
-def _block(values: np.ndarray, begin: int, end: int) -> np.ndarray:
-    return (values >> np.uint64(begin)) & np.uint64((1 << int(end - begin)) - 1)
+def partition_of(
+    fingerprints: np.ndarray, bounds: np.ndarray, first: Sequence[int], partitions: int
+) -> np.ndarray:
+    """int64[n]: the partition that each fingerprint's value of the blocks ``first`` belongs to."""
+    return (_mixed(_blocks(fingerprints, bounds, first)) % np.uint64(partitions)).astype(np.int64)
+
+
+def _blocks(values: np.ndarray, bounds: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """uint64[n]: the values of some blocks, side by side."""
+    out = np.zeros(len(values), np.uint64)
+    for begin, end in ((bounds[number], bounds[number + 1]) for number in numbers):
+        bits = np.uint64(end - begin)
+        out = (out << bits) | ((values >> np.uint64(begin)) & ((np.uint64(1) << bits) - np.uint64(1)))
+    return out
 
 
 @njit
@@ -248,17 +268,22 @@ def _refine(level, begin, end, block, left, bounds, hamming, graph, scratch, asi
 
 
 def connect(
-    values: np.ndarray, members: np.ndarray, first: int, bounds: np.ndarray, hamming: int, graph: Graph
+    values: np.ndarray,
+    members: np.ndarray,
+    first: Sequence[int],
+    bounds: np.ndarray,
+    hamming: int,
+    graph: Graph,
 ) -> int:
-    """Join the pairs of documents that agree in block ``first`` and in enough later ones.
+    """Join the pairs of documents that agree in the blocks ``first`` and in enough later ones.
 
     values uint64[n]: the bits that ``bounds`` cuts, of documents members int64[n]. Returns pairs compared.
     """
-    key = _block(values, bounds[first], bounds[first + 1]).astype(np.uint8)
+    key = _blocks(values, bounds, first).astype(np.uint16)  # sorted by their digits
     order = np.argsort(key, kind="stable")
-    starts = np.searchsorted(key[order], np.arange(257))
+    starts = np.append(np.flatnonzero(np.diff(key[order], prepend=~key[order[:1]])), len(key))
     largest = int(np.diff(starts).max())
-    left = len(bounds) - 2 - hamming
+    left = len(bounds) - 1 - hamming - len(first)
     scratch = (
         np.empty((left + 1, largest), np.uint64),
         np.empty((left + 1, largest), np.int64),
@@ -273,7 +298,7 @@ def connect(
         group = order[begin:end]
         scratch[0][0, : len(group)], scratch[1][0, : len(group)] = values[group], members[group]
         aside[2][:2] = 0
-        compared += _refine(0, 0, len(group), first + 1, left, bounds, hamming, graph, scratch, aside)
+        compared += _refine(0, 0, len(group), first[-1] + 1, left, bounds, hamming, graph, scratch, aside)
         for g in range(aside[2][0]):
             large = slice(aside[2][g + 1], aside[2][g + 2])
             compared += _connect_large(aside[0][large].copy(), aside[1][large].copy(), hamming, graph)
@@ -290,7 +315,7 @@ def _connect_large(values: np.ndarray, members: np.ndarray, hamming: int, graph:
     for to, bit in enumerate(places):
         packed |= ((values >> np.uint64(bit)) & np.uint64(1)) << np.uint64(to)
     bounds = block_bounds(choose_blocks(len(values), hamming, len(places)), len(places))
-    return sum(connect(packed, members, block, bounds, hamming, graph) for block in range(hamming + 1))
+    return sum(connect(packed, members, (block,), bounds, hamming, graph) for block in range(hamming + 1))
 
 
 @njit

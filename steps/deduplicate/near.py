@@ -15,6 +15,7 @@ from steps.deduplicate.bands import connect_bands
 from steps.deduplicate.candidates import (
     Graph,
     Sketches,
+    beginnings,
     block_bounds,
     choose_blocks,
     connect,
@@ -49,9 +50,14 @@ def map_tasks(rows: Sequence[int], partition_documents: int) -> list[list[int]]:
     return [np.flatnonzero(owner == o).tolist() for o in np.unique(owner)]
 
 
-def slots(config: Config) -> int:
-    """Ways in which candidates are found: one per block that a table may begin with, then one per MinHash band."""
-    return config.hamming + 1 + (BANDS if config.minhash else 0)
+def slots(config: Config, documents: int, partitions: int) -> int:
+    """Ways in which candidates are found: one per beginning of a table, then one per MinHash band."""
+    return len(tables(config, documents, partitions)) + (BANDS if config.minhash else 0)
+
+
+def tables(config: Config, documents: int, partitions: int) -> list[tuple[int, ...]]:
+    """`beginnings` of the tables for so many documents."""
+    return beginnings(config.hamming, choose_blocks(documents, config.hamming), partitions)
 
 
 def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
@@ -82,12 +88,13 @@ def _near_runs(
     partitions = task["partitions"]
     bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
     fingerprints = rows["simhash"].to_numpy()
-    for slot in range(config.hamming + 1):
-        owner = partition_of(fingerprints, bounds, slot, partitions)
+    firsts = tables(config, task["documents"], partitions)
+    for slot, first in enumerate(firsts):
+        owner = partition_of(fingerprints, bounds, first, partitions)
         yield from split(rows, owner, slot * partitions)
     rows = rows.drop_columns("simhash")
-    for slot in range(config.hamming + 1, slots(config)):
-        key = bands[:, slot - config.hamming - 1]
+    for slot in range(len(firsts), slots(config, task["documents"], partitions)):
+        key = bands[:, slot - len(firsts)]
         owner = (key % partitions).astype(np.int64)
         yield from split(rows.append_column("key", pa.array(key)), owner, slot * partitions)
 
@@ -103,12 +110,13 @@ def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
         published = int((source_of(place) < task["first_new"]).sum())  # the first rows: sources are in order
         members = np.arange(len(place))
         graph = Graph(sketches_of(table), *likeness(config.similarity), published, members.copy())
-        if task["slot"] <= config.hamming:
+        firsts = tables(config, task["documents"], task["partitions"])
+        if task["slot"] < len(firsts):
             blocks = block_bounds(choose_blocks(task["documents"], config.hamming))
             values = table["simhash"].to_numpy()
-            compared = connect(values, members, task["slot"], blocks, config.hamming, graph)
+            compared = connect(values, members, firsts[task["slot"]], blocks, config.hamming, graph)
         else:
-            band = task["slot"] - config.hamming - 1
+            band = task["slot"] - len(firsts)
             compared, beyond = connect_bands(table["key"].to_numpy(), band, graph)
         nodes = _nodes(place, graph)
     part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)

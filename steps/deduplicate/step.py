@@ -41,6 +41,7 @@ def run(ctx: StepContext) -> None:
     keys = temporary(keyed, "keys/")
     merge_indexes(ctx, sources, keys)
     near = sum(p.result["near"] for p in keyed)
+    del keyed  # where each partition lies in each run file: it is indexed
     grouped = find_candidates(ctx, common, keys, near, list(decisions.values()))
     decisions["near"] = decide_candidates(ctx, common, keys, grouped)
     decided = decisions_by_source(ctx, decisions, len(sources))
@@ -122,16 +123,18 @@ def find_candidates(
     ]
     written = ctx.map("near-keys", write_near_keys, mapped, unit="groups of shards")
     runs = indexed(ctx, "near-keys", temporary(written, "near/"))
+    fingerprints = sum(part.result for part in written)
+    del written  # as above
     tables = [
         {**task, "number": n, "slot": n // partitions, "partition": n % partitions, "runs": runs}
-        for n in range(slots(config) * partitions)
+        for n in range(slots(config, documents, partitions) * partitions)
     ]
     paired = ctx.map("pairs", find_pairs, tables, unit="tables")
     grouped = ctx.part("groups", group_candidates, {**common, "nodes": temporary(paired, "nodes/")})
     ctx.set(
         "near",
         {
-            "fingerprints": sum(part.result for part in written),
+            "fingerprints": fingerprints,
             "compared_pairs": sum(part.result["compared"] for part in paired),
             "beyond_band_group": sum(part.result["beyond"] for part in paired),
             "candidate_documents": grouped.result["documents"],
@@ -191,7 +194,7 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=7,
+    version=8,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("index", optional=True, many=True), Input("own", optional=True)),

@@ -12,6 +12,7 @@ from steps.deduplicate.bands import BAND_GROUP, TRIES, connect_bands
 from steps.deduplicate.candidates import (
     Graph,
     Sketches,
+    beginnings,
     block_bounds,
     choose_blocks,
     connect,
@@ -97,11 +98,11 @@ def components(
     sketches = Sketches(values, values, np.ones(len(values), np.int64))
     bounds = block_bounds(choose_blocks(len(values), hamming))
     graph, compared = Graph(sketches, *ANY, published, np.arange(len(values))), 0
-    for block in range(hamming + 1):
-        owner = partition_of(values, bounds, block, partitions)
-        for partition in range(partitions):
+    for first in beginnings(hamming, len(bounds) - 1, partitions):
+        owner = partition_of(values, bounds, first, partitions)
+        for partition in np.unique(owner):
             members = np.flatnonzero(owner == partition)
-            compared += connect(values[members], members, block, bounds, hamming, graph)
+            compared += connect(values[members], members, first, bounds, hamming, graph)
     return roots(graph.parent).tolist(), compared
 
 
@@ -119,7 +120,7 @@ def test_tables_connect_exactly_what_all_pairs_connect(hamming: int) -> None:
             values.append(value ^ np.uint64(sum(1 << int(b) for b in bits)))
     values = rng.permutation(np.array(values, np.uint64))
     expected = _components_by_all_pairs(values, hamming)
-    for partitions in (1, 3):
+    for partitions in (1, 3, 9):
         found, compared = components(values, hamming, partitions)
         assert found == expected
     assert compared < len(values) ** 2 / 2
@@ -219,11 +220,12 @@ def test_a_pair_of_published_rows_is_no_candidate_and_every_other_is(hamming: in
     for _ in range(hamming):
         values ^= rng.integers(0, 2, 1200).astype(np.uint64) << rng.integers(0, 64, 1200).astype(np.uint64)
     published = len(values) - new
-    for partitions in (1, 3):
+    for partitions in (1, 3, 9):
         found, compared = components(values, hamming, partitions, published)
         assert found == _components_by_all_pairs(values, hamming, published)
         # a bound on pairs with a new row, once a table: what is compared does not grow with published pairs
-        assert compared <= (hamming + 1) * new * len(values)
+        tables = beginnings(hamming, choose_blocks(len(values), hamming), partitions)
+        assert compared <= len(tables) * new * len(values)
     if new == 40:
         assert components(values, hamming)[0] != found, "some published rows are near each other"
 
@@ -268,6 +270,18 @@ def _components(n: int, edges: set[tuple[int, int]]) -> list[int]:
                 label[i] = label[j] = low
                 changed = True
     return label
+
+
+def test_no_partition_of_lopsided_fingerprints_has_twice_its_share() -> None:
+    rng = np.random.default_rng(2)
+    values = np.zeros(200_000, np.uint64)
+    for bit in range(64):  # two of them agree in a bit with probability 0.6
+        values |= (rng.random(len(values)) < 0.28).astype(np.uint64) << np.uint64(bit)
+    bounds = block_bounds(choose_blocks(len(values), 3))
+    for partitions in (2, 4, 5, 20, 50):
+        for first in beginnings(3, len(bounds) - 1, partitions):
+            sizes = np.bincount(partition_of(values, bounds, first, partitions), minlength=partitions)
+            assert sizes.max() < 2 * len(values) / partitions
 
 
 def test_a_larger_corpus_gets_tables_with_longer_keys() -> None:
