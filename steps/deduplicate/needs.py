@@ -19,7 +19,7 @@ PARTITION_ROW = 280  # bytes of memory: keys of a partition and what sorts them 
 PLACE = 800  # bytes of memory: where a partition lies in a run file, until all of an exchange are indexed
 TEXT_TIMES = 10  # bytes of memory per byte of text: n-gram hashes and edit units while a pair is verified
 PACKED = 0.5  # bytes in a file per byte of text (Chinese articles: 0.45)
-GROUPED = 250  # bytes of scratch space where a document that has a candidate is grouped (198 to 207 measured)
+GROUPED = 250  # bytes of scratch space where a document that has a candidate is grouped (154 to 207 measured)
 # Share of documents that have a candidate: those that are like another, and, by chance, more the more there are to meet
 # (22, 24 and 43 % of 1, 2 and 20 million made-up documents, of which 21 % are near duplicates).
 CANDIDATES, BY_CHANCE = 0.25, 0.0125e-6  # the second for each document of the corpus
