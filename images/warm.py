@@ -9,6 +9,7 @@ training are compiled, whose image has no factory.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -48,6 +49,20 @@ steps:
 """,
 }
 LAST = {"language_models": "language_model_en", "data_factory": "evaluate"}
+COPIES = 3  # of each language's texts, so that de-duplication has some to compare
+
+
+def add_near_copies(texts: Path, folder: Path) -> Path:
+    """A folder with the texts of both languages and, of the first ones, copies that lack some characters."""
+    inbox = folder / "texts"
+    inbox.mkdir(exist_ok=True)
+    for name in ("zh.jsonl", "en.jsonl"):
+        lines = (texts / name).read_text(encoding="utf-8").splitlines()
+        for document in map(json.loads, lines[:COPIES]):
+            text, middle = document["text"], len(document["text"]) // 2
+            lines.append(json.dumps(document | {"text": text[:middle] + text[middle + 3 :]}))
+        (inbox / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return inbox
 
 
 def run_recipe(dag: str, texts: Path, folder: Path) -> None:
@@ -56,11 +71,12 @@ def run_recipe(dag: str, texts: Path, folder: Path) -> None:
     kind = "reference" if dag == "language_models" else "web"
     path = folder / f"{dag}.yaml"
     path.write_text(RECIPES[dag].replace("SOURCES", SOURCES.replace("KIND", kind)), encoding="utf-8")
+    inbox = add_near_copies(texts, folder)
     command = [sys.executable, "-m", "steps.core.cli", "run", str(path), f"--root=file://{folder}/root"]
     began = time.monotonic()
     done = subprocess.run(
         [*command, "--run-id=warm", "--dump=warm"],
-        env={**kept, "TOKENMILL_INBOX": f"file://{texts}"},
+        env={**kept, "TOKENMILL_INBOX": f"file://{inbox}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
