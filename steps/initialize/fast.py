@@ -38,6 +38,7 @@ def parse(data: bytes) -> dict[str, Any]:
         raise ConfigError(
             "the base's tokenizer.json is not a BPE over bytes or with byte fallback, as LLaMA's are"
         )
+    described.setdefault("added_tokens", [])  # as the library does
     return described
 
 

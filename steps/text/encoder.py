@@ -75,8 +75,9 @@ def fast_encoder(described: str, eos: int) -> Encode:
     from tokenizers import Tokenizer
 
     description = json.loads(described)
-    plain = description["normalizer"] == NORMALIZER
-    plain = plain and all(token["special"] for token in description["added_tokens"])
+    # the library takes a file without these keys, too
+    plain = description.get("normalizer") == NORMALIZER
+    plain = plain and all(token["special"] for token in description.get("added_tokens", []))
     tokenizer = Tokenizer.from_str(json.dumps(description | {"normalizer": None}) if plain else described)
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()

@@ -149,6 +149,16 @@ def test_special_tokens_that_are_not_in_the_vocabulary_keep_their_ids() -> None:
     assert extended.encode(text).ids == Tokenizer.from_str(base.decode()).encode(text).ids
 
 
+def test_a_tokenizer_that_does_not_name_its_added_tokens_has_none() -> None:
+    """The library loads it so."""
+    described = json.loads(byte_level())
+    del described["added_tokens"]
+    data, added, _ = fast.extend(json.dumps(described).encode(), unknown(byte_level()))
+    expected = json.loads(fast.extend(json.dumps(described | {"added_tokens": []}).encode(), added)[0])
+    assert added and json.loads(data) == expected
+    tokens(Tokenizer.from_str(data.decode()), CHINESE)
+
+
 def test_merges_are_written_as_the_base_writes_them() -> None:
     for as_text, kind in [(True, str), (False, list)]:
         data, added, _ = fast.extend(byte_level(as_text), unknown(byte_level()))

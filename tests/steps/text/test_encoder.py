@@ -37,6 +37,10 @@ def described(kind: str) -> str:
         return with_added(plain, special=True, normalized=True)
     if kind == "no normalizer":
         return json.dumps(json.loads(plain) | {"normalizer": None})
+    if kind.startswith("without "):
+        kept = json.loads(plain)
+        del kept[kind.removeprefix("without ")]
+        return json.dumps(kept)
     return plain
 
 
@@ -47,10 +51,21 @@ def encoders(kind: str) -> tuple[Encode, Tokenizer]:
     return fast_encoder(described(kind), EOS), library
 
 
-@pytest.mark.parametrize("kind", ["plain", "added", "normalized special", "no normalizer"])
+KINDS = [
+    "plain",
+    "added",
+    "normalized special",
+    "no normalizer",
+    "without normalizer",
+    "without added_tokens",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @given(texts=st.lists(TEXT, max_size=4))
 def test_texts_encode_as_with_the_library_whatever_its_normalizer(kind: str, texts: list[str]) -> None:
-    assert (json.loads(described(kind))["normalizer"] == NORMALIZER) == (kind != "no normalizer")
+    normalizer = json.loads(described(kind)).get("normalizer")
+    assert (normalizer == NORMALIZER) == (kind not in ("no normalizer", "without normalizer"))
     encode, library = encoders(kind)
     tokens, lengths = encode(texts)
     expected = [[*library.encode(text, add_special_tokens=False).ids, EOS] for text in texts]
