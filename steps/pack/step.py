@@ -149,7 +149,7 @@ def describe(ctx: StepContext, laid: list[PartResult]) -> None:
 
 STEP = Step(
     name="pack",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(Input("mix"), Input("model"), Input("curriculum", optional=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
@@ -23,7 +24,6 @@ from steps.text.encoder import Encode, open_encoder
 HELD_OUT = 1  # bit 0 of mix's row lists; bit s is stage s
 BATCH = 512
 ROW_BITS = 40
-LONGEST_FENCE = 8
 
 
 def tokenize(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
@@ -143,11 +143,12 @@ def render(table: pa.Table, listed: pa.Table, templates: dict[str, Any]) -> pa.C
 
 
 def fenced(text: pa.ChunkedArray, tags: pa.ChunkedArray, fence: str) -> pa.ChunkedArray:
-    """Each text between Markdown fences, the first with its tag; longer ones (CommonMark §4.5) where it has some."""
-    marks = pc.if_else(pc.is_valid(text), fence, fence)
-    for longer in range(LONGEST_FENCE - len(fence)):
-        inner = fence + fence[0] * longer
-        marks = pc.if_else(pc.match_substring(text, inner), inner + fence[0], marks)
+    """Each text between Markdown fences, the first with its tag; longer than its runs of ticks (CommonMark §4.5)."""
+    runs = re.compile(f"{fence}+")
+    inside = pc.fill_null(pc.match_substring(text, fence), False).combine_chunks()
+    longer = [max(map(len, runs.findall(held))) + 1 for held in text.filter(inside).to_pylist()]
+    ticks = pa.array([fence[0] * length for length in longer], pa.string())
+    marks = pc.replace_with_mask(pa.repeat(fence, len(text)), inside, ticks)
     body = pc.binary_join_element_wise(marks, tags, "")
     end = pc.if_else(pc.ends_with(text, "\n"), "", "\n")
     return pc.binary_join_element_wise(body, "\n", text, end, marks, "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steps.pack.quota import settle
 from steps.pack.tokenize import fenced
@@ -79,3 +82,22 @@ def test_code_stands_between_fences_that_name_its_language() -> None:
         "````\na ``` b\n````",
         "```c\nx\n```",
     ]
+
+
+TICKS = st.lists(st.integers(0, 40).map("`".__mul__) | st.sampled_from(["\n", "a", " ", "~~~"])).map("".join)
+
+
+@given(texts=st.lists(st.none() | TICKS | st.text(max_size=20), max_size=5), chunk=st.integers(1, 5))
+def test_a_fence_is_longer_than_every_run_of_backticks_in_its_text(
+    texts: list[str | None], chunk: int
+) -> None:
+    pieces = [texts[at : at + chunk] for at in range(0, len(texts), chunk)]
+    tags = ["c"] * len(texts)
+    found = fenced(pa.chunked_array(pieces, pa.string()), pa.chunked_array([tags], pa.string()), "```")
+    expected: list[str | None] = []
+    for text in texts:
+        runs = [len(list(run)) for letter, run in groupby(text or "") if letter == "`"]
+        fence = "`" * max(3, *(length + 1 for length in runs), 0)
+        end = "" if text and text.endswith("\n") else "\n"
+        expected.append(None if text is None else f"{fence}c\n{text}{end}{fence}")
+    assert found.to_pylist() == expected
