@@ -10,10 +10,13 @@ The services go on running afterwards, for looking around; an interrupt stops wh
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -27,11 +30,16 @@ from demo.screen import Screen
 from demo.services import BUCKETS, ROOT, ServiceFailed, Services
 from steps.core.pipeline import PIPELINES
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STATE = Path(os.environ.get("TOKENMILL_STATE", ROOT / ".tokenmill"))
 _PARSE_SECONDS = 120
 _NEW_LOOK = (
     "\nThe steps or their settings have changed since this dump was judged, so this is a second look at it, and\n"
     "looks at one dump share the error probability. `make clean` forgets the first one and starts afresh."
+)
+_BUSY = (
+    "error: another `make demo` or `make stop` is at work in {state}, perhaps still stopping services: wait until\n"
+    "it has ended, or end it with Ctrl-C there or `make stop` here; then run `make demo` again"
 )
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE = 1, 64, 69
 
@@ -50,24 +58,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop", action="store_true", help="stop everything that the demo started")
     options = parser.parse_args(arguments)
     screen, services = Screen(), Services(STATE, os.environ.get("TOKENMILL_RUNNER", "process"))
-    if options.stop:
-        stopped = services.stop()
-        screen.plain(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
-        return 0
-    for number in (signal.SIGINT, signal.SIGTERM):
+    with alone(STATE) as first:
+        if options.stop:  # another demo too: it ends when its services do
+            stopped = services.stop()
+            screen.plain(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+            return 0
+        if not first:
+            screen.plain(_BUSY.format(state=STATE))
+            return EXIT_UNAVAILABLE
+        return _run(Demo(services, screen), options.dump)
+
+
+@contextlib.contextmanager
+def alone(state: Path) -> Iterator[bool]:
+    """Whether no other process is at work on ``state``; none can begin to be within the block.
+
+    The kernel frees the lock with the process, however that ends; services do not inherit it.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _run(demo: Demo, place: str | None) -> int:
+    for number in _SIGNALS:
         signal.signal(number, _stop)
-    demo = Demo(services, screen)
     try:
-        return demo.run(options.dump)
+        return demo.run(place)
     except Stopped as stop:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         demo.undo("interrupted")
         return stop.exit_code
     except (ServiceFailed, ApiError) as error:
         demo.undo(str(error))
         return EXIT_UNAVAILABLE
     except inbox.NoData as error:
-        screen.say(f"error: {error}")
+        demo.screen.say(f"error: {error}")
         return EXIT_USAGE
 
 
@@ -112,6 +142,8 @@ class Demo:
 
     def undo(self, why: str) -> None:
         """Stop what this call started: the run that is under way, and the services that were not there before."""
+        for number in _SIGNALS:  # a second interrupt would leave services behind
+            signal.signal(number, signal.SIG_IGN)
         self.screen.say(f"{why}; stopping what was started")
         if self.runs is not None:
             self.runs.stop_active()
