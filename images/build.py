@@ -210,8 +210,9 @@ def left_behind(client: Any, current: set[str]) -> str:
     if not old:
         return ""
     names = sorted(name for image in old for name in image.tags or [image.id])
+    many = "1 image of other sources is" if len(old) == 1 else f"{len(old)} images of other sources are"
     return (
-        f"{len(old)} images of other sources are on this engine, {sum(i.attrs['Size'] for i in old) / 1e9:.1f} GB with "
+        f"{many} on this engine, {sum(i.attrs['Size'] for i in old) / 1e9:.1f} GB with "
         "what they share. Where nothing needs them, they and the stages that builds keep go with\n"
         f"  docker image rm {' '.join(names)}; docker image prune --force"
     )

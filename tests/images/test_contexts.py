@@ -248,6 +248,9 @@ def test_images_of_older_sources_are_named_with_the_command_that_removes_them() 
     assert said.startswith("2 images of other sources are on this engine, 3.1 GB")
     assert "docker image rm sha256:3 tokenmill/factory:old; docker image prune --force" in said
     assert asked == [{"label": build.LABEL}]
+    del ours[2:]
+    said = build.left_behind(engine, {"tokenmill/factory:new"})
+    assert said.startswith("1 image of other sources is on this engine, 1.1 GB")
     del ours[1:]
     assert build.left_behind(engine, {"tokenmill/factory:new"}) == ""
 
