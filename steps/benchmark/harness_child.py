@@ -44,7 +44,7 @@ class SandboxedCodeMetric:
 
     def __init__(self, limits: CodeLimits) -> None:
         self.limits = limits
-        self.outcomes: dict[str, str] = {}  # by candidate
+        self.outcomes: dict[str, str] = {}  # by program
         self.users: set[str] = set()  # modules that asked for this metric
 
     def compute(
@@ -52,14 +52,12 @@ class SandboxedCodeMetric:
     ) -> tuple[dict[str, float], dict[int, list[str]]]:
         """(pass@k by name, outcomes by item) of candidate programs, each followed by its item's tests."""
         programs = [
-            f"{candidate}\n{test}"
+            [_program(candidate, test) for candidate in tried]
             for test, tried in zip(references, predictions, strict=True)
-            for candidate in tried
         ]
-        outcomes = run_all(programs, self.limits)
-        found: dict[int, list[str]] = {}
-        for number, tried in enumerate(predictions):
-            found[number], outcomes = outcomes[: len(tried)], outcomes[len(tried) :]
+        outcomes = iter(run_all([program for tried in programs for program in tried], self.limits))
+        found = {number: [next(outcomes) for _ in tried] for number, tried in enumerate(programs)}
+        for number, tried in enumerate(programs):
             self.outcomes.update(zip(tried, found[number], strict=True))
         wanted = [k] if isinstance(k, int) else list(k)
         return {
@@ -67,6 +65,10 @@ class SandboxedCodeMetric:
             for size in wanted
             if all(len(said) >= size for said in found.values())
         }, found
+
+
+def _program(candidate: str, test: str) -> str:
+    return f"{candidate}\n{test}"
 
 
 def texts_of(value: Any) -> Iterator[str]:
@@ -107,6 +109,7 @@ class Harness:
         manager = self._manager(name)
         tasks = manager.load([name])
         self._refuse_unheld(tasks["tasks"])
+        self.code.outcomes.clear()
         found = simple_evaluate(
             model=self._load(request["model"], request["batch_size"]),
             tasks=[name],
@@ -163,7 +166,8 @@ class Harness:
     def _item(self, task: str, sample: dict[str, Any]) -> dict[str, Any]:
         scores = {name: sample[name] for name in sample["metrics"]}
         answers = sample["filtered_resps"]
-        tried = answers[0] if answers and isinstance(answers[0], list) else []
+        tried = answers[0] if answers and isinstance(answers[0], list) else answers
+        programs = [_program(text, sample["target"]) for text in tried]
         return {
             "task": task,
             "item": sample["doc_id"],
@@ -174,7 +178,7 @@ class Harness:
             "record": "\n".join(texts_of(sample["doc"])),
             "responses": sample["resps"],
             "answers": answers,
-            "outcomes": [self.code.outcomes[text] for text in tried if text in self.code.outcomes],
+            "outcomes": [self.code.outcomes[text] for text in programs if text in self.code.outcomes],
             "scores": scores,
         }
 

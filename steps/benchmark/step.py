@@ -181,7 +181,7 @@ def meet_champion(
 
 STEP = Step(
     name="benchmark",
-    version=3,  # 3: a champion measured with another seed or other limits of programs is not compared
+    version=4,  # 4: equal programs with different tests have an outcome each
     config=Config,
     run=run,
     inputs=(Input("model"), Input("benchmarks", optional=True)),

@@ -171,6 +171,15 @@ BODIES = {
     "wrong": "def add(a, b):\n    return a - b\n#",
     "hostile": "import os\nopen('/tmp/tokenmill-was-here', 'w')\n#",
 }
+BODIES["right, but tested otherwise"] = BODIES["right"]
+TEST = "def check(f):\n    assert f(1, 2) == {}\n\ncheck(add)\n"
+MBPP_CARD = """---
+configs:
+- config_name: full
+  data_files:
+  - {split: test, path: full/test.jsonl}
+---
+"""
 MMLU_CARD = """---
 configs:
 - config_name: anatomy
@@ -192,8 +201,9 @@ def write_benchmarks(folder: Path) -> None:
         {"question": f"{i} + 1 =", "choices": [f"{i + 1}", f"{i + 2}", "no"], "answer": 0} for i in range(9)
     ]
     jsonl(folder / "tasks/sums.jsonl", sums)
-    test = "def check(f):\n    assert f(1, 2) == 3\n\ncheck(add)\n"
-    jsonl(folder / "tasks/programs.jsonl", [{"prompt": body, "test": test} for body in BODIES.values()])
+    tests = {name: 3 for name in BODIES} | {"right, but tested otherwise": 4}
+    programs = [{"prompt": body, "test": TEST.format(tests[name])} for name, body in BODIES.items()]
+    jsonl(folder / "tasks/programs.jsonl", programs)
     for name, text in {
         "sums.yaml": SUMS,
         "programs.yaml": PROGRAMS,
@@ -209,6 +219,9 @@ def write_benchmarks(folder: Path) -> None:
     human = {"task_id": "T/0", "entry_point": "add", "canonical_solution": "    return a + b\n"}
     prompt, check = 'def add(a, b):\n    """Sum."""\n', "def check(f):\n    assert f(1, 2) == 3\n"
     jsonl(folder / "openai/openai_humaneval/test.jsonl", [human | {"prompt": prompt, "test": check}])
+    basic = {"task_id": 11, "text": "Add.", "test_list": [f"assert add({i}, 0) == {i}" for i in range(3)]}
+    jsonl(folder / "google-research-datasets/mbpp/full/test.jsonl", [basic])
+    (folder / "google-research-datasets/mbpp/README.md").write_text(MBPP_CARD)
 
 
 def plan_benchmarks(root: Path, folder: Path) -> tuple[Outcome, dict[str, str]]:

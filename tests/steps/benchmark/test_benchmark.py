@@ -103,10 +103,11 @@ def test_generated_programs_run_in_the_sandbox(bench: Any) -> None:
             "right": ["passed"],
             "wrong": ["failed: AssertionError"],
             "hostile": ["failed: PermissionError"],
+            "right, but tested otherwise": ["failed: AssertionError"],
         }
     assert not Path("/tmp/tokenmill-was-here").exists()
     score = next(row for row in bench.outcome.facts["scores"] if row["benchmark"] == "programs")
-    assert score["score"] == pytest.approx(1 / 3)
+    assert score["score"] == pytest.approx(1 / 4)
 
 
 @pytest.mark.slow
@@ -116,9 +117,10 @@ def test_items_that_mix_found_in_documents_are_scored_apart(bench: Any) -> None:
         "right": False,
         "wrong": False,
         "hostile": True,
+        "right, but tested otherwise": False,
     }
     rows = {row["benchmark"]: row for row in bench.outcome.facts["scores"] if row["model"] == "stage-2"}
-    assert rows["programs"]["found"] == 1 and rows["programs"]["clean"]["score"] == 0.5
+    assert rows["programs"]["found"] == 1 and rows["programs"]["clean"]["score"] == pytest.approx(1 / 3)
     assert rows["sums"]["found"] == 0 and rows["sums"]["clean"]["score"] == rows["sums"]["score"]
     assert {p["key"] for p in bench.outcome.series} == {"eval/sums", "eval/programs", "eval/programs_clean"}
 
@@ -128,6 +130,7 @@ def test_the_harness_own_tasks_find_the_copies_of_their_data_sets(bench: Any) ->
     own = {
         "anatomy": {"task": "mmlu_anatomy", "fewshot": 2},
         "humaneval": {"metric": "pass@1", "filter": "create_test"},
+        "mbpp": {"metric": "pass_at_1"},
     }
     found = benchmark(bench, bench.export, benchmarks=own, models="last").artifact
     items = read_items(found, "stage-2", "anatomy")
@@ -135,8 +138,10 @@ def test_the_harness_own_tasks_find_the_copies_of_their_data_sets(bench: Any) ->
         item["prompt"].count("Answer:") == 3 for item in items
     )  # two shots and the item
     assert "multiple choice questions (with answers) about anatomy" in items[0]["prompt"]
-    (human,) = read_items(found, "stage-2", "humaneval")
-    assert json.loads(human["outcomes"])[0].startswith("failed")  # in the sandbox, as the own task's programs
+    for name in ("humaneval", "mbpp"):
+        (program,) = read_items(found, "stage-2", name)
+        (outcome,) = json.loads(program["outcomes"])
+        assert outcome.startswith("failed")  # in the sandbox, as the own task's programs
 
 
 @pytest.mark.slow
