@@ -2,15 +2,16 @@
 
 Between the inbox and the asset because watcher events carry no partition key. A dump is registered once,
 however often the watcher fires; a weekly sweep finds what an event did not.
+Many dumps at once are registered in groups, one mapped task each.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.pipeline import START
 from plugins.connections import s3_environment
@@ -19,7 +20,9 @@ from plugins.inbox import complete_dumps
 from plugins.publishing import CRAWL_DUMP
 
 INBOX = os.environ.get("TOKENMILL_INBOX", "s3://inbox")
-KEYS_PER_EVENT = 500  # Airflow spends ~5 ms per key inside the task's own success call, whose limit is 5 s
+KEYS_PER_TASK = 500  # Airflow spends ~5 ms per key inside the task's own success call, whose limit is 5 s
+KEY_LENGTH = 250  # Airflow's limit; a key beyond it, or a blank one, would fail the task for all others, too
+log = logging.getLogger(__name__)
 
 crawl_inbox = Asset(
     "crawl-inbox",
@@ -27,6 +30,12 @@ crawl_inbox = Asset(
     group="tokenmill",
     watchers=[AssetWatcher(name="inbox", trigger=DumpTrigger(inbox=INBOX))],
 )
+
+
+def is_key(name: str) -> bool:
+    """Whether Airflow takes the name as a partition key."""
+    return bool(name.strip()) and len(name) <= KEY_LENGTH
+
 
 with DAG(
     "register_dumps",
@@ -41,17 +50,24 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
 
-    @task(inlets=[CRAWL_DUMP], outlets=[CRAWL_DUMP], retries=3)
-    def register(*, outlet_events: Any = None, asset_state_store: Any = None) -> list[str]:
-        """Emit the keys of dumps that were not registered yet; skipped where there is none."""
+    @task(inlets=[CRAWL_DUMP], retries=3)
+    def new_dumps(*, asset_state_store: Any = None) -> list[list[str]]:
+        """Groups of the keys of dumps that were not registered yet."""
         environment = {} if INBOX.startswith("file://") else s3_environment()
-        state = asset_state_store[CRAWL_DUMP]
-        known = set(state.get("known", default=[]))
-        new = sorted(set(complete_dumps(INBOX, environment)) - known)[:KEYS_PER_EVENT]
-        if not new:
-            raise AirflowSkipException("no new dump in the inbox")
-        outlet_events[CRAWL_DUMP].add_partitions(new)
-        state.set("known", sorted(known | set(new)))
-        return new
+        known = set(asset_state_store[CRAWL_DUMP].get("known", default=[]))
+        new = sorted(set(complete_dumps(INBOX, environment)) - known)
+        for name in new:
+            if not is_key(name):
+                log.warning("%s/%s is left out: name it with 1 to %d characters", INBOX, name, KEY_LENGTH)
+        keys = list(filter(is_key, new))
+        return [keys[at : at + KEYS_PER_TASK] for at in range(0, len(keys), KEYS_PER_TASK)]
 
-    register()
+    # one after the other, as each adds to what is known
+    @task(outlets=[CRAWL_DUMP], retries=3, max_active_tis_per_dagrun=1)
+    def register(dumps: list[str], *, outlet_events: Any = None, asset_state_store: Any = None) -> None:
+        """Emit the keys of a group. Those known are not left out: a try that failed at its very end emitted none."""
+        outlet_events[CRAWL_DUMP].add_partitions(dumps)
+        state = asset_state_store[CRAWL_DUMP]
+        state.set("known", sorted({*state.get("known", default=[]), *dumps}))
+
+    register.expand(dumps=new_dumps())

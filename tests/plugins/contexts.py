@@ -31,7 +31,10 @@ class TaskLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class StateStore(dict[str, Any]):
-    """Values per task instance, kept over its tries."""
+    """Values per task instance, kept over its tries, or per asset."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key, default)
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
