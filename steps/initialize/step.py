@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from steps.initialize.report import LOSS, report
 
 STAGE_1, HELD_OUT = 1 << 1, 1 << 0  # bits of mix's row lists
 SAMPLE_LANGUAGES = ("en", "zh")
+CHARACTERS_SAID = 20  # in a warning
 BASE_TOKENIZER = "base_tokenizer"
 
 
@@ -46,16 +48,35 @@ def run(ctx: StepContext) -> None:
     )
     for key, value in found.result.items():
         ctx.set(key, value)
-    if found.result["characters_added"] < found.result["characters_asked"]:
-        ctx.log.warning(
-            "initialize: %(characters_added)d of %(characters_asked)d characters were added: the text has no more that "
-            "are not one token already",
-            found.result,
-        )
+    if why := shortfall(ctx.config.character_list, found.result):
+        ctx.log.warning("initialize: %s", why)
     if ctx.config.loss_bytes:
         held = read_held(ctx.files(), [part.temporary[1] for part in scans], ctx.config.loss_bytes)
         for name, value in initial_loss(ctx, found, held).items():
             ctx.metric(f"{LOSS}{name}", value)
+
+
+def shortfall(listed: str, facts: Mapping[str, Any]) -> str:
+    """Why fewer characters were added than asked for, and what to do; empty where all were. ``listed``: those given."""
+    asked, added, left_out = (facts[f"characters_{name}"] for name in ("asked", "added", "left_out"))
+    if added >= asked:
+        return ""
+    missing = asked - added - len(left_out)
+    reasons = [f"stage 1's text has {missing} too few that are not one token already"] if missing else []
+    do = f"set it to {added}, or give stage 1 more Chinese text"
+    if listed:
+        known = [name for name in dict.fromkeys(listed) if name not in facts["characters"] + left_out]
+        reasons = [f"{_some(known)} one token already"] if known else []
+        do = "the others may be taken out of it"
+    if left_out:
+        reasons.append(f"{_some(left_out)} in longer pieces of the base's {vocab.FAST}, which would be cut")
+    setting = "character_list" if listed else "characters"
+    return f"{added} of {asked} characters of the setting {setting} were added: {'; '.join(reasons)}; {do}"
+
+
+def _some(characters: Sequence[str]) -> str:
+    shown = "".join(characters[:CHARACTERS_SAID]) + ("…" if len(characters) > CHARACTERS_SAID else "")
+    return f"{len(characters)} ({shown}) {'is' if len(characters) == 1 else 'are'}"
 
 
 def english_bytes(mix: Artifact) -> int:

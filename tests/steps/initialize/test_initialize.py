@@ -24,6 +24,7 @@ from steps.core.errors import ConfigError, VerdictRefused
 from steps.initialize.characters import Candidate, count_characters, most_useful
 from steps.initialize.config import Weights
 from steps.initialize.rows import extend_rows, padded
+from steps.initialize.step import shortfall
 from steps.initialize.tokenizer import (
     extend,
     fast_tokenizer,
@@ -168,6 +169,35 @@ def test_the_page_and_the_metrics_have_the_initial_loss_of_both(
     view = next(entry for entry in outcome.artifact.manifest.views if entry.key == "report.html")
     page = outcome.artifact.read_bytes(view).decode()
     assert "Initial loss" in page and f"{after:.3f}" in page and facts["characters"][:9] in page
+
+
+def test_characters_of_a_given_list_that_are_known_are_named(
+    tmp_path: Path, approved: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = make_model(tmp_path, make_mix(tmp_path), character_list="龘e龘t靐", loss_bytes=0)
+    assert made.facts["characters"] == "龘靐"
+    assert (
+        "initialize: 2 of 4 characters of the setting character_list were added: 2 (et) are one token already; "
+        "the others may be taken out of it"
+    ) in caplog.messages
+
+
+def test_a_text_with_too_few_characters_is_told_from_characters_that_the_tokenizer_cannot_have() -> None:
+    facts = {
+        "characters_asked": 9,
+        "characters_added": 3,
+        "characters": "日月水",
+        "characters_left_out": "葡",
+    }
+    assert shortfall("", facts) == (
+        "3 of 9 characters of the setting characters were added: stage 1's text has 5 too few that are not one token "
+        "already; 1 (葡) is in longer pieces of the base's tokenizer.json, which would be cut; set it to 3, or give "
+        "stage 1 more Chinese text"
+    )
+    listed = "日月水葡萄" + "".join(map(chr, range(0x5000, 0x5019)))
+    said = shortfall(listed, facts | {"characters_asked": 30, "characters_left_out": "葡萄"})
+    assert f"25 ({listed[5:25]}…) are one token already; 2 (葡萄) are in longer pieces" in said
+    assert shortfall("", facts | {"characters_asked": 3, "characters_left_out": ""}) == ""
 
 
 def test_a_tied_head_becomes_one_of_its_own(
