@@ -114,11 +114,11 @@ class ProcessStepOperator(BaseOperator):
             stderr=subprocess.STDOUT,
             start_new_session=True,  # its own process group: a signal reaches the step's workers too
         )
-        self._trace = self._trace.of(self._process)
-        if state is not None:
-            state.set(_STATE_KEY, asdict(self._trace))
         assert self._process.stdout is not None
         try:
+            self._trace = self._trace.of(self._process)
+            if state is not None:
+                state.set(_STATE_KEY, asdict(self._trace))
             for line in log_lines(self._process.stdout):
                 self.log.info("%s", line)
                 last_line = line

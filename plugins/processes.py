@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,20 +23,17 @@ import psutil
 class Trace:
     """How the processes of one start are found again; plain values, to be stored.
 
-    ``session`` and ``created`` are the first process's pid and start time (seconds since the epoch), 0 until
-    it runs.
+    ``session`` and ``created`` are the first process's pid and when it began (`began`), 0 until it runs.
     """
 
     variable: str
     mark: str
     session: int = 0
-    created: float = 0.0
+    created: int = 0
 
     def of(self, process: subprocess.Popen[bytes]) -> Trace:
         """The trace with the session of ``process``, which was started with ``start_new_session``."""
-        with contextlib.suppress(psutil.Error):
-            return replace(self, session=process.pid, created=psutil.Process(process.pid).create_time())
-        return self
+        return replace(self, session=process.pid, created=began(process.pid))
 
     def processes(self) -> list[psutil.Process]:
         """Live processes with the mark or of the session, this one excepted."""
@@ -45,11 +43,26 @@ class Trace:
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            if self.session and os.getsid(process.pid) == self.session:
-                # a pid is not given away while it names a session; after that, its new owner is younger
-                return process.pid != self.session or abs(process.create_time() - self.created) < 1
+            if self.session and os.getsid(process.pid) == self.session and self._is_ours():
+                return True
             return process.environ().get(self.variable) == self.mark
         return False
+
+    def _is_ours(self) -> bool:
+        """Whether the session is the one that was started, and not another whose first process got the same pid."""
+        try:
+            return began(self.session) == self.created
+        except (FileNotFoundError, ProcessLookupError):
+            return True  # its first process has ended, and no pid is given away while it names a session
+
+
+def began(pid: int) -> int:
+    """When a process began, in clock ticks since the machine's start: field 22 of /proc/PID/stat (proc(5)).
+
+    Unlike a time of day it stays the same when the clock is set. Raises FileNotFoundError where the process is gone.
+    """
+    # its name, in brackets, may hold anything
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
 
 
 def end_processes(trace: Trace, grace: float, polite: signal.Signals = signal.SIGTERM) -> int:

@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from plugins import process_operator
 from plugins.process_operator import ProcessStepOperator
-from plugins.processes import Trace, end_processes
+from plugins.processes import Trace, began, end_processes
 from steps.core.signing import new_keys
 from tests.plugins.contexts import SHOW_KEYS, StateStore, TaskLog, context
 
@@ -207,12 +207,41 @@ def test_what_a_dead_worker_left_is_ended_before_the_step_starts_again(program: 
     assert not leftover.processes()
 
 
-def test_other_processes_are_never_touched(program: Any) -> None:
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+STRANGERS = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_a_step_that_cannot_be_noted_does_not_go_on_alone(program: Any) -> None:
+    """The second note has its session; the server that keeps it may be away by then."""
+
+    class Away(StateStore):
+        def set(self, key: str, value: Any) -> None:
+            if value["session"]:
+                raise ConnectionError("no answer")
+            super().set(key, value)
+
+    state = Away()
+    with pytest.raises(ConnectionError):
+        program("import time; time.sleep(600)", grace=5).execute(context(state=state))
+    assert not Trace(**state["process"]).processes()
+
+
+def test_other_processes_are_never_touched() -> None:
+    """After a restart of the machine pids begin anew: another session may have the pid of what was noted before."""
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", STRANGERS], start_new_session=True, stdout=subprocess.PIPE
+    )
     try:
-        old = Trace("TOKENMILL_PROCESS_MARK", "gone", session=stranger.pid, created=time.time() - 5000)
+        assert stranger.stdout is not None
+        child = psutil.Process(int(stranger.stdout.readline()))
+        old = Trace("TOKENMILL_PROCESS_MARK", "gone", session=stranger.pid, created=began(stranger.pid) - 1)
+        assert old.processes() == []
         assert end_processes(old, grace=0.2) == 0
-        assert stranger.poll() is None
+        assert stranger.poll() is None and child.is_running()
     finally:
-        stranger.kill()
+        assert end_processes(Trace("TOKENMILL_PROCESS_MARK", "gone").of(stranger), grace=5) == 2
         stranger.wait()
