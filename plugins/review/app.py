@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,7 @@ HEADERS = {
 }
 MARK = "tokenmill"  # the value of the header X-Review
 log = logging.getLogger(__name__)
+_opening = threading.Lock()
 
 may_review = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, DAG)
 app = FastAPI(
@@ -93,8 +95,8 @@ def refused(request: Request, error: Refused) -> JSONResponse:
 
 
 @functools.cache
-def _store() -> Any:
-    """The artifact root, opened once with the credentials of Airflow's connection."""
+def _open_store() -> Any:
+    """The artifact root with the credentials of Airflow's connection."""
     from plugins.connections import s3_in_environment
     from steps.core.store import open_store
 
@@ -102,6 +104,12 @@ def _store() -> Any:
         store = open_store(os.environ["TOKENMILL_ROOT"])
         store.probe()  # makes the client while the credentials are there
     return store
+
+
+def _store() -> Any:
+    """The artifact root, opened once: two requests that did so at a time would undo each other's environment."""
+    with _opening:
+        return _open_store()
 
 
 @functools.lru_cache(maxsize=4)

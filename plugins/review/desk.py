@@ -58,6 +58,7 @@ class Answer(BaseModel):
     defects: tuple[str, ...] = Field((), max_length=len(DEFECTS))
     start: int | None = Field(None, ge=0, description="first character of the marked passage")
     end: int | None = Field(None, ge=0, description="character after the marked passage")
+    adjudicated: bool = Field(False, description="the person had seen what others said of the document")
     shown_at: str = Field("", max_length=40)
     answered_at: str = Field("", max_length=40)
     seconds: float = Field(0.0, ge=0, le=86_400, allow_inf_nan=False)
@@ -120,7 +121,9 @@ class Desk:
         with self._lock:
             self._refresh()
             mine = self._own(answer.sample_id, reader)
-            role: Literal["reader", "adjudicator"] = mine.role if mine else self._role(document, reader)
+            role = self._role(document, reader)
+            if mine is None and not answer.adjudicated:
+                role = "reader"  # whose claim had run out while others read: blind, one reader more
             label = Label(
                 sample_id=document.sample_id,
                 doc_id=document.doc_id,
@@ -224,6 +227,8 @@ class Desk:
         ]
 
     def _role(self, document: Document, reader: str) -> Literal["reader", "adjudicator"]:
+        if mine := self._own(document.sample_id, reader):
+            return mine.role
         others = [name for name in self._readers(document.sample_id) if name != reader]
         return "adjudicator" if len(others) >= document.readers else "reader"
 

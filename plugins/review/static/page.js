@@ -12,6 +12,7 @@ const WORDS = {
     correcting: "You are correcting an earlier answer. Esc leaves it as it was.", nothing: "You have not answered anything yet.",
     picking: "Arrow keys choose a word, with Shift a passage; m marks it, Esc leaves.",
     others: (o) => `Readers said: ${o.join("; ")}`, away: "The server does not answer; your answers are kept here and sent again.",
+    kept: "Your answers are kept here and sent when this page is opened again.",
     choose: "Samples to read", norun: "This run has no sample: the task `evaluate` of data_factory and synthesize draws it, and has not ended.", nosamples: "There is no sample yet.",
     facts: { source: "Source", language: "Language", url: "URL", characters: "Characters", mark: "Marked" },
     defects: { advertising: "Advertising", web_residue: "Web residue", mojibake: "Mojibake", toxic: "Toxic", privacy: "Privacy",
@@ -28,6 +29,7 @@ const WORDS = {
     correcting: "您正在修改先前的回答。按 Esc 保持原样。", nothing: "您还没有回答过。",
     picking: "方向键选词，按住 Shift 选一段；m 标出，Esc 退出。",
     others: (o) => `读者的回答：${o.join("；")}`, away: "服务器没有响应；您的回答已保存在此，会再次发送。",
+    kept: "您的回答已保存在此，重新打开本页后会再次发送。",
     choose: "待读样本", norun: "这次运行没有样本：样本由 data_factory 和 synthesize 的 evaluate 任务抽取，该任务尚未结束。", nosamples: "还没有样本。",
     facts: { source: "来源", language: "语言", url: "网址", characters: "字符数", mark: "已标出" },
     defects: { advertising: "广告", web_residue: "网页残留", mojibake: "乱码", toxic: "有害", privacy: "隐私", truncated: "截断",
@@ -42,7 +44,7 @@ const $ = (id) => document.getElementById(id);
 const parameters = new URLSearchParams(location.search);
 
 const state = { language: (localStorage.getItem("review.language") || navigator.language).startsWith("zh") ? "zh" : "en",
-  sample: "", document: null, defects: new Set(), span: null, shown: 0, adjudicate: false, correcting: null, picking: false, busy: false };
+  user: "", sample: "", retry: 0, document: null, defects: new Set(), span: null, shown: 0, adjudicate: false, correcting: null, picking: false, busy: false };
 const words = () => WORDS[state.language];
 
 /* The server */
@@ -51,16 +53,14 @@ async function call(path, body) {
   const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body),
     headers: { "Content-Type": "application/json", "X-Review": "tokenmill" } };
   const response = await fetch(path, { credentials: "same-origin", ...options });
-  const content = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const detail = typeof content.detail === "string" ? content.detail : JSON.stringify(content.detail || response.statusText);
-    throw Object.assign(new Error(detail), { status: response.status });
-  }
-  return content;
+  const content = await response.json().catch(() => null);
+  if (response.ok && content !== null) return content; // a page where to log in is no answer
+  const detail = content?.detail || response.statusText;
+  throw Object.assign(new Error(typeof detail === "string" ? detail : JSON.stringify(detail)), { status: response.ok ? 0 : response.status });
 }
 
 const query = (more) => new URLSearchParams({ sample: state.sample, ...more });
-const outbox = () => `review.outbox.${state.sample}`;
+const outbox = () => `review.outbox.${state.user}.${state.sample}`;
 const waiting = () => JSON.parse(localStorage.getItem(outbox()) || "[]");
 
 /* Send what is waiting, oldest first. An answer leaves this browser's storage only when the server has taken it. */
@@ -71,8 +71,7 @@ async function flush() {
     try {
       last = await call("api/answer", { sample: state.sample, answer, adjudicate: state.adjudicate });
     } catch (error) {
-      if (!error.status || error.status >= 500) throw error;
-      forget(answer); // refused: it can never be taken
+      if (error.status === 422) forget(answer); // refused: it can never be taken
       throw error;
     }
     forget(answer);
@@ -143,7 +142,8 @@ function draw(length) {
 }
 
 function show(next, answer) {
-  Object.assign(state, { document: next, defects: new Set(answer ? answer.defects : []), span: null, picking: false, shown: performance.now(),
+  Object.assign(state, { document: next, defects: new Set(answer ? answer.defects : []),
+    span: answer && answer.start !== null ? [answer.start, answer.end] : null, picking: false, shown: performance.now(),
     shownAt: new Date().toISOString() });
   say("");
   $("defects").hidden = true;
@@ -158,7 +158,7 @@ function show(next, answer) {
   } else {
     facts();
     draw(SHOWN);
-    const said = (next.others || []).map((other) => other.label === "good" ? words().good : other.defects.map((d) => words().defects[d]).join(", "));
+    const said = next.others.map((other) => other.label === "good" ? words().good : other.defects.map((d) => words().defects[d]).join(", "));
     if (said.length) { $("others").textContent = words().others(said); $("others").hidden = false; }
   }
   if (state.correcting !== null) say(words().correcting);
@@ -197,7 +197,7 @@ async function send(verdict) {
   if (!state.document || state.busy || (verdict === "bad" && !state.defects.size)) return;
   const answer = { sample_id: state.document.sample_id, doc_sha256: state.document.doc_sha256, label: verdict,
     defects: verdict === "bad" ? [...state.defects].sort() : [], shown_at: state.shownAt, answered_at: new Date().toISOString(),
-    seconds: Math.min(86400, (performance.now() - state.shown) / 1000) };
+    seconds: Math.min(86400, (performance.now() - state.shown) / 1000), adjudicated: state.document.others.length > 0 };
   if (verdict === "bad" && state.span) [answer.start, answer.end] = state.span;
   localStorage.setItem(outbox(), JSON.stringify([...waiting(), answer]));
   await advance();
@@ -207,6 +207,7 @@ async function send(verdict) {
 async function advance() {
   if (state.busy) return;
   state.busy = true;
+  clearTimeout(state.retry); // a second one would draw the document anew, under the reader's hands
   buttons();
   try {
     let reply = await flush();
@@ -219,9 +220,9 @@ async function advance() {
   } catch (error) {
     state.busy = false;
     buttons();
-    if (error.status && error.status < 500) { say(error.message); return; }
+    if (error.status && error.status < 500) { say(waiting().length ? `${error.message} ${words().kept}` : error.message); return; }
     say(words().away);
-    setTimeout(advance, 2000);
+    state.retry = setTimeout(advance, 2000);
   }
 }
 
@@ -375,6 +376,7 @@ async function choose() {
 async function begin(ref) {
   state.sample = ref;
   const now = await reload();
+  state.user = now.user;
   const direct = [...document.querySelectorAll("#verdicts [data-defect]")].map((button) => button.dataset.defect);
   $("defects").replaceChildren(...now.defects.filter((name) => !direct.includes(name)).map((name, i) => {
     const button = document.createElement("button");

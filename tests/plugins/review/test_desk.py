@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from plugins.review.desk import CLAIM_SECONDS, REFRESH_SECONDS, Answer, Desk, Document, Refused, read_twice
-from steps.core.labels import Label, collect_labels, labels_table
+from steps.core.labels import Label, collect_labels, is_bad, labels_table
 from steps.core.store import FileStore
 
 SHA = "a" * 64
@@ -175,7 +175,9 @@ def test_what_readers_call_bad_goes_to_somebody_who_has_not_read_it(sample: Samp
     assert contested is not None and contested.sample_id == sample.names[7]
     assert "bad" in [label.label for label in desk.others(contested.sample_id, "eve")]
     assert desk.next("zoe", adjudicate=True) is None, "it is eve's now"
-    assert desk.answer("eve", answer_of(contested)).role == "adjudicator"
+    assert desk.answer("eve", answer_of(contested, adjudicated=True)).role == "adjudicator"
+    assert desk.answer("eve", answer_of(contested, defects=("toxic",), label="bad")).role == "adjudicator"
+    desk.answer("eve", answer_of(contested))
     assert desk.progress("eve")["contested"] == 0
     assert desk_of(sample).progress("eve")["contested"] == 0
 
@@ -186,6 +188,22 @@ def test_blind_readers_see_nothing_of_each_other(sample: Sample) -> None:
     document = desk.next("ben")
     assert document is not None and document.readers == 2
     assert desk.others(document.sample_id, "ben") == []
+
+
+def test_an_answer_that_comes_after_its_claim_ran_out_is_a_blind_readers_and_decides_nothing(
+    sample: Sample, clock: Clock
+) -> None:
+    desk = desk_of(sample, clock)
+    late = next(d for d in iter(lambda: desk.next("anna"), None) if d)
+    clock.now += CLAIM_SECONDS + 1
+    for reader in ("ben", "eve")[: late.readers]:
+        assert desk.next(reader) == late
+        desk.answer(reader, answer_of(late, "bad"))
+    label = desk.answer("anna", answer_of(late, "good"))
+    assert label.role == "reader" and desk.others(late.sample_id, "anna") == []
+    given = [label for label in collect_labels(sample.store, sample.digest)]
+    assert len(given) == late.readers + 1 and is_bad(given)
+    assert desk.progress("zoe")["contested"] == 1
 
 
 @pytest.mark.parametrize(
