@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -118,14 +119,14 @@ class AirflowApi:
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 text = answer.read()
+            return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
             detail = error.read(2000).decode("utf-8", "replace")
             raise ApiError(
                 f"Airflow answered {error.code} to {method} {path}: {detail}", error.code
             ) from None
-        except OSError as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ApiError(f"Airflow does not answer at {self.url} ({error})", 0) from None
-        return json.loads(text) if text else {}
 
 
 def _log_lines(item: Any) -> list[str]:

@@ -142,7 +142,7 @@ class Demo:
 
     def undo(self, why: str) -> None:
         """Stop what this call started: the run that is under way, and the services that were not there before."""
-        for number in _SIGNALS:  # a second interrupt would leave services behind
+        for number in (*_SIGNALS, signal.SIGHUP):  # a second interrupt would leave services behind
             signal.signal(number, signal.SIG_IGN)
         self.screen.say(f"{why}; stopping what was started")
         if self.runs is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -33,6 +34,7 @@ from steps.core.signing import PUBLIC_KEYS, SIGNING_KEY, new_keys
 ROOT = Path(__file__).resolve().parent.parent
 STEPS_MARK, SERVICE_MARK = "TOKENMILL_STEPS_OF", "TOKENMILL_DEMO_SERVICE"
 BUCKETS = ("tokenmill", "inbox")
+_NO_ANSWER = (OSError, ValueError, http.client.HTTPException)  # none, another program's, or one cut off
 _PORTS = (
     "s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc",
     "mlflow", "airflow", "worker_log", "trigger_log",
@@ -205,7 +207,8 @@ class Services:
                 raise ServiceFailed(f"{name} ended at its start; see {self.state}/logs/{name}.log")
             if time.monotonic() > deadline:
                 raise ServiceFailed(
-                    f"{name} does not answer after {seconds:.0f} s; see {self.state}/logs/{name}.log"
+                    f"{name} does not answer after {seconds:.0f} s; see {self.state}/logs/{name}.log. If it was there "
+                    "before, `make stop` ends it, and `make demo` starts it anew"
                 )
             time.sleep(0.5)
 
@@ -406,13 +409,13 @@ def _free(port: int) -> bool:
 
 
 def status(url: str) -> int:
-    """HTTP status of a GET, 0 where nothing answers."""
+    """HTTP status of a GET, 0 where nothing answers that speaks HTTP."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
-    except (OSError, ValueError):
+    except _NO_ANSWER:
         return 0
 
 
@@ -421,7 +424,7 @@ def fetch(url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.load(answer)
-    except (OSError, ValueError):
+    except _NO_ANSWER:
         return {}
 
 

@@ -27,12 +27,16 @@ with alone(Path(sys.argv[1])) as first:
 """
 
 
+def fail(number: int, frame: object) -> None:
+    raise AssertionError(f"signal {number} is not answered by the demo")
+
+
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state folder of the test's own; the handlers of signals are put back."""
     monkeypatch.setattr(run, "STATE", tmp_path / "state")
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, fail) for number in numbers]
     yield tmp_path / "state"
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
@@ -67,8 +71,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise ServiceFailed("api ended at its start")
 
     def stop(self: Services, names: list[str] | None = None) -> list[str]:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.raise_signal(number)
         with run.alone(self.state) as first:
             done.append(f"stop, alone: {first}")
         return []
