@@ -21,13 +21,13 @@ import numpy as np
 from benchmarks.quality.chain import read_csv, read_jsonl, shared
 from benchmarks.quality.deduplicate import Keys, keys_of, show
 from benchmarks.quality.near_duplicates import CHANGES, LENGTHS, sources
-from steps.deduplicate.bands import ASIDE, BAND_GROUP, TRIES
+from steps.deduplicate.bands import ASIDE, BAND_GROUP, PART, TRIES
 from steps.deduplicate.config import Config
 from steps.deduplicate.verify import likeness
 from steps.text.hashing import jaccard
 from steps.text.minhash import ROWS, SKETCHED, alike
 
-CROWDS = (64, 1_000, 10_000, 100_000, 1_000_000)
+CROWDS = (256, 1_000, 10_000, 100_000, 1_000_000)
 CHANCE = 0.29  # (1 + 3 J) / 4 for two unlike texts, J = 0.05
 SIMILAR = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 1.0)
 ALIKE = (0.0, 0.2, 0.5, 0.8, 1.01)
@@ -41,7 +41,7 @@ def agreeing(keys: Keys, a: int, b: int) -> np.ndarray:
 
 def compared(keys: Keys, a: int, b: int, crowd: int) -> bool:
     """Whether a band compares two texts, one of a crowd of so many in each."""
-    asked = max(0, math.ceil(math.log(crowd / BAND_GROUP) / -math.log(CHANCE)))
+    asked = 0 if crowd <= BAND_GROUP else math.ceil(math.log(crowd / PART) / -math.log(CHANCE))
     same = agreeing(keys, a, b)
     for band in np.flatnonzero(keys.bands[a] == keys.bands[b]).tolist():
         for number in range(TRIES):

@@ -37,6 +37,7 @@ from steps.core.step import Step, StepContext, run_step
 from steps.deduplicate.config import Config as DeduplicateConfig
 from steps.deduplicate.keys import SCHEMA
 from steps.deduplicate.match import put_keys
+from steps.deduplicate.sample import join_samples
 from steps.deduplicate.sources import bucket_size
 from steps.deduplicate.step import find_candidates, find_equals, temporary
 from steps.text.minhash import BANDS
@@ -103,7 +104,7 @@ def make_keys(rng: np.random.Generator, rows: int) -> pa.Table:
     return pa.table(columns).cast(SCHEMA)
 
 
-def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
+def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     keys = make_keys(np.random.default_rng(task["source"]), task["rows"])
     return put_keys(task["source"], keys, task["partitions"], part)
 
@@ -126,9 +127,9 @@ def run(ctx: StepContext) -> None:
     decisions = find_equals(ctx, common, keyed, partitions)
     TIMES["URL and text"] = _now() - began
     began = _now()
-    near, keys = sum(part.result["near"] for part in keyed), temporary(keyed, "keys/")
+    sample, keys = join_samples(part.result for part in keyed), temporary(keyed, "keys/")
     del keyed
-    find_candidates(ctx, common, keys, near, list(decisions.values()))
+    find_candidates(ctx, common, keys, sample, list(decisions.values()))
     TIMES["tables, bands and groups"] = _now() - began
 
 

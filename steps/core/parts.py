@@ -123,13 +123,15 @@ class PartWriter:
         *,
         rows: int | None = None,
         temporary: bool = False,
+        move: bool = False,
         **meta: Any,
     ) -> FileEntry:
-        """`put_bytes` of the file at ``path``, streamed."""
+        """`put_bytes` of the file at ``path``, streamed; with ``move`` it is gone from there."""
         entry = FileEntry(
             key=key, kind=kind, rows=rows, bytes=path.stat().st_size, sha256=file_digest(path), meta=meta
         )
-        self.store.put_file(f"{self._work.folder}/{entry.object_name}", path)
+        put = self.store.move_file if move else self.store.put_file
+        put(f"{self._work.folder}/{entry.object_name}", path)
         (self._temporary if temporary else self._files).append(entry)
         return entry
 

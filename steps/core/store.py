@@ -70,6 +70,11 @@ class Store(ABC):
     def put_file(self, key: str, path: Path) -> None:
         """`put` of a file's content."""
 
+    def move_file(self, key: str, path: Path) -> None:
+        """`put_file` of a file that is then gone from ``path``: on one disk it need not be copied."""
+        self.put_file(key, path)
+        path.unlink()
+
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
         """Write only if no such object exists; False if one does."""
@@ -188,6 +193,15 @@ class FileStore(Store):
         with self._temporary(key) as (temporary, target):
             shutil.copyfile(path, temporary)
             temporary.replace(target)
+
+    def move_file(self, key: str, path: Path) -> None:
+        with self._temporary(key) as (_, target):
+            try:
+                path.replace(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                super().move_file(key, path)
 
     def create(self, key: str, data: bytes) -> bool:
         with self._temporary(key) as (temporary, target):

@@ -17,13 +17,14 @@ sketches exclude a duplicate (`minhash.alike`) are dropped.
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from steps.deduplicate.sample import Sample
 from steps.text.hashing import mix, popcount
 from steps.text.jit import njit
 from steps.text.minhash import alike
@@ -35,9 +36,7 @@ ROW_COST, GROUP_COST, PAIR_COST = 20.0, 8.0, 0.6
 BIT = 0.75  # -log2 0.6: what a bit of a key is worth
 MAX_BLOCK_BITS = 8
 MAX_BLOCKS = 32
-# With so many partitions one of a block's values differs from the average by a quarter (standard deviation: two
-# unrelated fingerprints agree in 8 bits with probability 0.6 ** 8); one of two blocks' values does with 200.
-FEW_PARTITIONS = 4
+BY_TWO = -1
 REGROUP = 2_000  # rows of one group from which its remaining bits are cut anew
 
 
@@ -84,21 +83,58 @@ def block_bounds(blocks: int, bits: int = 64) -> np.ndarray:
     return np.array([bits * i // blocks for i in range(blocks + 1)])
 
 
-def beginnings(hamming: int, blocks: int, partitions: int) -> list[tuple[int, ...]]:
-    """The blocks that tables begin with, each a way to part fingerprints: one block, or two.
+def deal_values(sample: Sample, bounds: np.ndarray, hamming: int, partitions: int) -> list[list[int]]:
+    """For each block that tables begin with, the partition that each of its values belongs to; `BY_TWO` for a value
+    that more documents have than a partition's share: its tables begin with two blocks.
 
-    A partition holds whole values of them. Of one block of 8 bits there are too few for many partitions: the most
-    frequent value of lopsided fingerprints has some 5 % of all.
+    Fingerprints are lopsided: the most frequent value of 8 bits has some 5 % of all documents. The most frequent one
+    is dealt first, to the partition with the fewest documents (R. L. Graham, "Bounds on multiprocessing timing
+    anomalies", SIAM J. Appl. Math. 17, 1969).
     """
-    depth = min(2 if partitions > FEW_PARTITIONS else 1, blocks - hamming)
-    return list(itertools.combinations(range(hamming + depth), depth))
+    share = sample.documents / partitions if len(bounds) - 1 - hamming > 1 else math.inf
+    dealt = []
+    for block in range(hamming + 1):
+        values = _blocks(sample.values, bounds, (block,)).astype(np.int64)
+        counts = np.bincount(values, sample.weights, 1 << int(bounds[block + 1] - bounds[block]))
+        owner = np.full(len(counts), BY_TWO)
+        loads = [(0.0, 0, partition) for partition in range(partitions)]
+        for value in np.argsort(-counts, kind="stable").tolist():
+            if counts[value] <= share:
+                load, number, owner[value] = loads[0]
+                # by their number where the sample has none
+                heapq.heapreplace(loads, (load + counts[value], number + 1, int(owner[value])))
+        dealt.append(owner.tolist())
+    return dealt
+
+
+def beginnings(dealt: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """The blocks that tables begin with, each a way to part fingerprints: one block, and two for its frequent values.
+
+    Of two fingerprints' first block that is equal, the next equal one is at most hamming + 1.
+    """
+    one: list[tuple[int, ...]] = [(block,) for block in range(len(dealt))]
+    return one + [
+        (block, second)
+        for block, owner in enumerate(dealt)
+        if BY_TWO in owner
+        for second in range(block + 1, len(dealt) + 1)
+    ]
 
 
 def partition_of(
-    fingerprints: np.ndarray, bounds: np.ndarray, first: Sequence[int], partitions: int
+    fingerprints: np.ndarray,
+    bounds: np.ndarray,
+    first: Sequence[int],
+    dealt: Sequence[Sequence[int]],
+    partitions: int,
 ) -> np.ndarray:
-    """int64[n]: the partition that each fingerprint's value of the blocks ``first`` belongs to."""
-    return (_mixed(_blocks(fingerprints, bounds, first)) % np.uint64(partitions)).astype(np.int64)
+    """int64[n]: the partition that each fingerprint's value of the blocks ``first`` belongs to; negative for
+    fingerprints that other tables compare."""
+    owner = np.array(dealt[first[0]])[_blocks(fingerprints, bounds, first[:1]).astype(np.int64)]
+    if len(first) == 1:
+        return owner
+    mixed = (_mixed(_blocks(fingerprints, bounds, first)) % np.uint64(partitions)).astype(np.int64)
+    return np.where(owner == BY_TWO, mixed, -1)
 
 
 def _blocks(values: np.ndarray, bounds: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
@@ -167,10 +203,12 @@ def _join_alike(values, members, begin, end, hamming, graph):
         if turn == waiting:
             waiting += 1
         value, one = values[turn], members[turn]
-        stop = end if one >= graph.published else middle
-        for i in range(waiting, stop):
-            if popcount(value ^ values[i]) > hamming:
+        stop, first = end if one >= graph.published else middle, waiting
+        rest = values[first:stop]
+        for number in range(stop - first):  # from 0 on: the compiler needs no check for negative numbers
+            if popcount(value ^ rest[number]) > hamming:
                 continue
+            i = first + number
             other = members[i]
             if not alike_documents(graph.sketches, one, other, graph.similarity, graph.agreement):
                 continue
@@ -236,34 +274,68 @@ def _set_aside(values, members, begin, end, aside):
 
 
 @njit
-def _refine(level, begin, end, block, left, bounds, hamming, graph, scratch, aside):
-    """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on. Returns pairs compared.
+def _compare_or_split(level, begin, end, block, left, bounds, hamming, graph, scratch, aside):
+    """Join the pairs of a group that agree in ``left`` more of the blocks from ``block`` on, if comparing all of them
+    costs less than splitting it. Returns pairs compared, or -1: it is to be split.
 
-    A group without a new row has no pair to compare. scratch: (values, members, starts), a row of each per level.
+    A group without a new row has no pair to compare.
     """
-    values, members, starts = scratch[0][level], scratch[1][level], scratch[2]
+    values, members = scratch[0][level], scratch[1][level]
     n = end - begin
     new = _count_new(members, begin, end, graph.published)
     if new == 0 or joined_already(members, begin, end, graph.parent):
         return 0
-    stop = len(bounds) - left if left > 0 else block
-    cost = 0.0
-    for c in range(block, stop):
-        cost += n * ROW_COST + 2.0 ** (bounds[c + 1] - bounds[c]) * GROUP_COST
     if left == 0 and n >= REGROUP and _set_aside(values, members, begin, end, aside):
         return 0
+    cost = 0.0
+    for c in range(block, len(bounds) - left if left > 0 else block):
+        cost += n * ROW_COST + 2.0 ** (bounds[c + 1] - bounds[c]) * GROUP_COST
     if left == 0 or new * (n - (new + 1) / 2) * PAIR_COST <= cost:
         return _join_alike(values, members, begin, end, hamming, graph)
-    compared, below = 0, level + 1
-    for c in range(block, stop):
-        shift, mask = np.uint64(bounds[c]), (1 << (bounds[c + 1] - bounds[c])) - 1
-        _split(values, members, begin, end, shift, mask, scratch[0][below], scratch[1][below], starts[below])
-        for v in range(mask + 1):
-            first, last = starts[below, v], starts[below, v + 1]
-            if last - first > 1:
-                compared += _refine(
-                    below, first, last, c + 1, left - 1, bounds, hamming, graph, scratch, aside
-                )
+    return -1
+
+
+@njit
+def _refine(n, block, left, bounds, hamming, graph, scratch, aside):
+    """Join the pairs of the ``n`` first rows of level 0 that agree in ``left`` more of the blocks from ``block`` on, or
+    set them aside. Returns pairs compared.
+
+    scratch: (values, members, starts), a row of each per level: a group is split, by one block after the other, onto
+    the next level, where each part is compared or split by the blocks that follow. No recursion: numba does not keep
+    a compiled kernel that calls one.
+    """
+    starts = scratch[2]
+    compared = _compare_or_split(0, 0, n, block, left, bounds, hamming, graph, scratch, aside)
+    if compared >= 0:
+        return compared
+    compared, level = 0, 0
+    frames = np.zeros(
+        (left + 1, 4), np.int64
+    )  # of the group that is split: begin, end, block, the next part of it
+    frames[0] = 0, n, block, 0
+    while level >= 0:
+        begin, end, c, v = frames[level]
+        parts = 1 << (bounds[c + 1] - bounds[c])
+        if v == 0:
+            to = scratch[0][level + 1], scratch[1][level + 1], starts[level + 1]
+            _split(scratch[0][level], scratch[1][level], begin, end, np.uint64(bounds[c]), parts - 1, *to)
+        while v < parts and starts[level + 1, v + 1] - starts[level + 1, v] < 2:
+            v += 1
+        if v < parts:
+            frames[level, 3] = v + 1
+            first, last = starts[level + 1, v], starts[level + 1, v + 1]
+            found = _compare_or_split(
+                level + 1, first, last, c + 1, left - level - 1, bounds, hamming, graph, scratch, aside
+            )
+            if found >= 0:
+                compared += found
+            else:
+                level += 1
+                frames[level] = first, last, c + 1, 0
+        elif c + 1 < len(bounds) - (left - level):
+            frames[level] = begin, end, c + 1, 0
+        else:
+            level -= 1
     return compared
 
 
@@ -281,7 +353,8 @@ def connect(
     """
     key = _blocks(values, bounds, first).astype(np.uint16)  # sorted by their digits
     order = np.argsort(key, kind="stable")
-    starts = np.append(np.flatnonzero(np.diff(key[order], prepend=~key[order[:1]])), len(key))
+    key, values, members = key[order], values[order], members[order]
+    starts = np.append(np.flatnonzero(np.append(True, key[1:] != key[:-1])), len(key))
     largest = int(np.diff(starts).max())
     left = len(bounds) - 1 - hamming - len(first)
     scratch = (
@@ -291,18 +364,31 @@ def connect(
     )
     room = 4 * largest
     aside = (np.empty(room, np.uint64), np.empty(room, np.int64), np.zeros(room // REGROUP + 3, np.int64))
-    compared = 0
-    for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        if end - begin < 2:
-            continue
-        group = order[begin:end]
-        scratch[0][0, : len(group)], scratch[1][0, : len(group)] = values[group], members[group]
-        aside[2][:2] = 0
-        compared += _refine(0, 0, len(group), first[-1] + 1, left, bounds, hamming, graph, scratch, aside)
+    compared = group = 0
+    while group < len(starts) - 1:
+        group, found = _refine_groups(
+            values, members, starts, group, first[-1] + 1, left, bounds, hamming, graph, scratch, aside
+        )
+        compared += found
         for g in range(aside[2][0]):
             large = slice(aside[2][g + 1], aside[2][g + 2])
             compared += _connect_large(aside[0][large].copy(), aside[1][large].copy(), hamming, graph)
     return compared
+
+
+@njit
+def _refine_groups(values, members, starts, group, block, left, bounds, hamming, graph, scratch, aside):
+    """`_refine` for groups from ``group`` on, until one has put something aside. Returns the next group, and pairs
+    compared."""
+    compared = 0
+    aside[2][:2] = 0
+    while group < len(starts) - 1 and aside[2][0] == 0:
+        begin, n = starts[group], starts[group + 1] - starts[group]
+        group += 1
+        if n > 1:
+            scratch[0][0, :n], scratch[1][0, :n] = values[begin : begin + n], members[begin : begin + n]
+            compared += _refine(n, block, left, bounds, hamming, graph, scratch, aside)
+    return group, compared
 
 
 def _connect_large(values: np.ndarray, members: np.ndarray, hamming: int, graph: Graph) -> int:
@@ -325,3 +411,18 @@ def roots(parent):
     for i in range(len(parent)):
         out[i] = find(parent, i)
     return out
+
+
+@njit
+def joined_rows(parent):
+    """(rows that are joined with another, in order; the smallest member of each one's group): int64[m] each."""
+    several = np.zeros(len(parent), np.bool_)
+    for i in range(len(parent)):
+        root = find(parent, i)
+        if root != i:
+            several[i] = several[root] = True
+    rows = np.flatnonzero(several)
+    root = np.empty(len(rows), np.int64)
+    for at in range(len(rows)):
+        root[at] = find(parent, rows[at])
+    return rows, root

@@ -47,11 +47,14 @@ def put_runs(
                 index[str(partition)] = [file.tell(), segment.size, bytes_digest(memoryview(segment))]
                 file.write(segment)
                 rows += table.num_rows
-    part.put_file(key, path, kind, rows=rows, temporary=temporary, index=index, **meta)
+    part.put_file(key, path, kind, rows=rows, temporary=temporary, move=True, index=index, **meta)
 
 
 def split(table: pa.Table, owner: np.ndarray, first: int = 0) -> Iterator[tuple[int, pa.Table]]:
-    """(``first`` + owner, its rows), for each value of ``owner`` (int64[n]) that occurs."""
+    """(``first`` + owner, its rows), for each value of ``owner`` (int64[n]) that occurs and is not negative."""
+    if owner.min(initial=0) < 0:
+        mine = owner >= 0
+        table, owner = table.filter(pa.array(mine)), owner[mine]
     narrow = np.min_scalar_type(
         int(owner.max(initial=0))
     )  # 16 bits are sorted by their digits, ten times as fast
@@ -75,6 +78,13 @@ def index_runs(task: dict[str, Any], part: PartWriter) -> None:
         for partition in sorted(found)
     )
     put_runs(part, task["key"], tables, "zstd")
+
+
+def only(entry: Mapping[str, Any], partition: int) -> dict[str, Any]:
+    """A dumped file entry as far as one partition goes: tasks that carried all of it would grow with their number."""
+    index = entry["meta"]["index"]
+    mine = {name: index[name] for name in (str(partition),) if name in index}
+    return {**entry, "meta": {**entry["meta"], "index": mine}}
 
 
 def read_runs(files: Files, index: Mapping[str, Any], partition: int) -> pa.Table | None:

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from steps.core.artifact import Files
-from steps.core.manifest import FileEntry
 from steps.core.parts import PartWriter
 from steps.deduplicate.components import Components
-from steps.deduplicate.exchange import put_runs, split
+from steps.deduplicate.exchange import put_runs, read_run, split
 from steps.deduplicate.sources import places, row_of, source_of
 from steps.deduplicate.spill import Ranges, SortedRuns, Spill
 
@@ -33,11 +32,10 @@ def group_candidates(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     other pieces.
     """
     files, config = Files(part.store, task["folder"]), part.config
-    entries = [FileEntry.model_validate(entry) for entry in task["nodes"]]
-    first = _first_rows(files, entries)
+    first = _first_rows(files, task["nodes"])
     ranges = Ranges(int(first[-1]), config.partition_documents)
     components = Components(part.scratch, ranges)
-    for nodes in _tables(files, entries, NODES.names):
+    for nodes in _tables(files, task["nodes"]):
         row, root = (
             first[source_of(place)] + row_of(place)
             for place in (nodes["place"].to_numpy(), nodes["root"].to_numpy())
@@ -57,10 +55,10 @@ def group_candidates(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     return {"sources": sources, **dealer.facts}
 
 
-def _first_rows(files: Files, entries: Sequence[FileEntry]) -> np.ndarray:
+def _first_rows(files: Files, entries: Sequence[dict[str, Any]]) -> np.ndarray:
     """int64[n + 1]: where each source's rows begin, as far as they are in a group, and where the last one's end."""
     last = np.zeros(0, np.int64)  # of each source, the last row that is in a group
-    for nodes in _tables(files, entries, ["place"]):
+    for nodes in _tables(files, entries):
         place = nodes["place"].to_numpy()
         source = source_of(place)
         more = max(0, int(source.max(initial=-1)) + 1 - len(last))
@@ -69,8 +67,9 @@ def _first_rows(files: Files, entries: Sequence[FileEntry]) -> np.ndarray:
     return np.append(0, np.cumsum(last + 1))
 
 
-def _tables(files: Files, entries: Sequence[FileEntry], columns: list[str]) -> Iterator[pa.Table]:
-    return (files.read_table(entry, columns) for entry in entries)
+def _tables(files: Files, entries: Sequence[dict[str, Any]]) -> Iterator[pa.Table]:
+    found = (read_run(files, entry, 0) for entry in entries)
+    return (nodes for nodes in found if nodes is not None)
 
 
 class Dealer:

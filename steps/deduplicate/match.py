@@ -11,6 +11,7 @@ from steps.core.artifact import Files
 from steps.core.parts import PartWriter
 from steps.deduplicate import bloom
 from steps.deduplicate.exchange import put_runs, read_runs, split
+from steps.deduplicate.sample import encode_sample
 from steps.deduplicate.sources import all_sources, keeper_order, places, source_of
 
 DECISIONS = pa.schema(
@@ -25,14 +26,14 @@ DECISIONS = pa.schema(
 )
 
 
-def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
+def write_keys(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Keys of one source: whole, and partitioned by URL and by text."""
     source = all_sources(part.inputs)[task["source"]]
     return put_keys(source.number, source.keys(part.config), task["partitions"], part)
 
 
-def put_keys(number: int, keys: pa.Table, partitions: int, part: PartWriter) -> dict[str, int]:
-    """Write the keys of source ``number``."""
+def put_keys(number: int, keys: pa.Table, partitions: int, part: PartWriter) -> dict[str, Any]:
+    """Write the keys of source ``number``. Returns how many documents it has, and fingerprints, and some of these."""
     part.put_table(f"keys/{number:06d}.parquet", keys, "keys", temporary=True)
     place = pa.array(places(number, keys["row"].to_numpy()))
     for kind in ("url", "text"):
@@ -50,8 +51,8 @@ def put_keys(number: int, keys: pa.Table, partitions: int, part: PartWriter) -> 
         owner = np.where((high | low) == 0, partitions, (high % np.uint64(partitions)).astype(np.int64))
         runs = ((p, rows) for p, rows in split(table, owner) if p < partitions)
         put_runs(part, f"{kind}/{number:06d}.runs", runs)
-    features = keys["features"].to_numpy()
-    return {"documents": keys.num_rows, "near": int((features >= part.config.min_features).sum())}
+    fingerprints = keys["simhash"].to_numpy()[keys["features"].to_numpy() >= part.config.min_features]
+    return {"documents": keys.num_rows, "near": len(fingerprints), "sample": encode_sample(fingerprints)}
 
 
 def still_here(files: Files, removed: list[dict[str, Any]], place: np.ndarray, per_bucket: int) -> np.ndarray:

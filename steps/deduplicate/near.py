@@ -19,8 +19,8 @@ from steps.deduplicate.candidates import (
     block_bounds,
     choose_blocks,
     connect,
+    joined_rows,
     partition_of,
-    roots,
 )
 from steps.deduplicate.config import Config
 from steps.deduplicate.exchange import put_runs, read_run, read_runs, split
@@ -35,8 +35,8 @@ from steps.text.minhash import BANDS
 from steps.text.segment import text_buffers
 from steps.text.unicode_tables import classes
 
-# a map task writes keys of an eighth of a partition's documents: some segments, none of them tiny
-MAP_SHARE = 8
+# a map task writes keys of a quarter of a partition's documents: some segments, none of them tiny
+MAP_SHARE = 4
 
 
 Ragged = tuple[np.ndarray, np.ndarray]  # offsets int64[n + 1] into values uint64[]
@@ -50,18 +50,14 @@ def map_tasks(rows: Sequence[int], partition_documents: int) -> list[list[int]]:
     return [np.flatnonzero(owner == o).tolist() for o in np.unique(owner)]
 
 
-def slots(config: Config, documents: int, partitions: int) -> int:
-    """Ways in which candidates are found: one per beginning of a table, then one per MinHash band."""
-    return len(tables(config, documents, partitions)) + (BANDS if config.minhash else 0)
-
-
-def tables(config: Config, documents: int, partitions: int) -> list[tuple[int, ...]]:
-    """`beginnings` of the tables for so many documents."""
-    return beginnings(config.hamming, choose_blocks(documents, config.hamming), partitions)
+def ways(config: Config, dealt: list[list[int]]) -> list[dict[str, Any]]:
+    """In which ways candidates are found, as tasks carry them: one per beginning of a table, one per MinHash band."""
+    tables = [{"first": first} for first in beginnings(dealt)]
+    return [*tables, *({"band": band} for band in range(BANDS if config.minhash else 0))]
 
 
 def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
-    """Keys of the documents of some sources that still take part, by slot and partition; returns how many."""
+    """Keys of the documents of some sources that still take part, by way and partition; returns how many."""
     files, config = Files(part.store, task["folder"]), part.config
     columns = ["row", "simhash", "features", "grams", "sketch_low", "sketch_high", "bands"]
     tables, found = [], []
@@ -84,42 +80,41 @@ def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
 def _near_runs(
     rows: pa.Table, bands: np.ndarray, task: dict[str, Any], config: Config
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Every slot's rows by partition, slot after slot."""
-    partitions = task["partitions"]
+    """Each way's rows by partition, one way after the other."""
+    partitions, dealt = task["partitions"], task["dealt"]
     bounds = block_bounds(choose_blocks(task["documents"], config.hamming))
-    fingerprints = rows["simhash"].to_numpy()
-    firsts = tables(config, task["documents"], partitions)
-    for slot, first in enumerate(firsts):
-        owner = partition_of(fingerprints, bounds, first, partitions)
-        yield from split(rows, owner, slot * partitions)
-    rows = rows.drop_columns("simhash")
-    for slot in range(len(firsts), slots(config, task["documents"], partitions)):
-        key = bands[:, slot - len(firsts)]
-        owner = (key % partitions).astype(np.int64)
-        yield from split(rows.append_column("key", pa.array(key)), owner, slot * partitions)
+    fingerprints, by_band = rows["simhash"].to_numpy(), rows.drop_columns("simhash")
+    for number, way in enumerate(ways(config, dealt)):
+        if "first" in way:
+            owner = partition_of(fingerprints, bounds, way["first"], dealt, partitions)
+            yield from split(rows, owner, number * partitions)
+        else:
+            key = bands[:, way["band"]]
+            owner = (key % partitions).astype(np.int64)
+            yield from split(by_band.append_column("key", pa.array(key)), owner, number * partitions)
 
 
 def find_pairs(task: dict[str, Any], part: PartWriter) -> dict[str, int]:
-    """Which documents one partition of one slot connects: those joined with another, and their group's first place."""
+    """Which documents one partition of one way connects: those joined with another, and their group's first place."""
     files, config = Files(part.store, task["folder"]), part.config
-    table = read_runs(files, task["runs"], task["slot"] * task["partitions"] + task["partition"])
+    table = read_runs(files, task["runs"], task["number"])
     compared = beyond = 0
     nodes = NODES.empty_table()
     if table is not None:
         place = table["place"].to_numpy()
-        published = int((source_of(place) < task["first_new"]).sum())  # the first rows: sources are in order
+        # the first rows: sources are in order
+        published = int(np.searchsorted(place, places(task["first_new"], np.zeros(1, np.int64))[0]))
         members = np.arange(len(place))
         graph = Graph(sketches_of(table), *likeness(config.similarity), published, members.copy())
-        firsts = tables(config, task["documents"], task["partitions"])
-        if task["slot"] < len(firsts):
+        if "first" in task:
             blocks = block_bounds(choose_blocks(task["documents"], config.hamming))
-            values = table["simhash"].to_numpy()
-            compared = connect(values, members, firsts[task["slot"]], blocks, config.hamming, graph)
+            compared = connect(
+                table["simhash"].to_numpy(), members, task["first"], blocks, config.hamming, graph
+            )
         else:
-            band = task["slot"] - len(firsts)
-            compared, beyond = connect_bands(table["key"].to_numpy(), band, graph)
+            compared, beyond = connect_bands(table["key"].to_numpy(), task["band"], graph)
         nodes = _nodes(place, graph)
-    part.put_table(f"nodes/{task['number']:05d}.parquet", nodes, "nodes", temporary=True)
+    put_runs(part, f"nodes/{task['number']:05d}.runs", [(0, nodes)])
     return {"compared": compared, "beyond": beyond}
 
 
@@ -129,9 +124,8 @@ def sketches_of(table: pa.Table) -> Sketches:
 
 
 def _nodes(place: np.ndarray, graph: Graph) -> pa.Table:
-    root = roots(graph.parent)
-    several = np.bincount(root, minlength=len(root))[root] > 1
-    columns = {"place": place[several], "root": place[root[several]], "sketch": graph.sketches.low[several]}
+    row, root = joined_rows(graph.parent)
+    columns = {"place": place[row], "root": place[root], "sketch": graph.sketches.low[row]}
     return pa.table(columns, schema=NODES)
 
 

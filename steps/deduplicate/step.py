@@ -7,9 +7,10 @@ from typing import Any
 
 from steps.core.parts import PartResult
 from steps.core.step import Input, Step, StepContext
+from steps.deduplicate.candidates import block_bounds, choose_blocks, deal_values
 from steps.deduplicate.config import Config
 from steps.deduplicate.decide import STAGES, check_wipe_out, collect, write_shard
-from steps.deduplicate.exchange import index_runs
+from steps.deduplicate.exchange import index_runs, only
 from steps.deduplicate.group import group_candidates
 from steps.deduplicate.match import find_equal, write_keys
 from steps.deduplicate.merge import merge_indexes
@@ -17,12 +18,13 @@ from steps.deduplicate.near import (
     fetch_texts,
     find_pairs,
     map_tasks,
-    slots,
     verify,
+    ways,
     write_near_keys,
 )
 from steps.deduplicate.needs import needs
 from steps.deduplicate.report import report
+from steps.deduplicate.sample import Sample, join_samples
 from steps.deduplicate.sources import all_sources, bucket_size
 
 Entries = list[dict[str, Any]]
@@ -40,9 +42,9 @@ def run(ctx: StepContext) -> None:
     decisions = find_equals(ctx, common, keyed, partitions)
     keys = temporary(keyed, "keys/")
     merge_indexes(ctx, sources, keys)
-    near = sum(p.result["near"] for p in keyed)
+    sample = join_samples(part.result for part in keyed)
     del keyed  # where each partition lies in each run file: it is indexed
-    grouped = find_candidates(ctx, common, keys, near, list(decisions.values()))
+    grouped = find_candidates(ctx, common, keys, sample, list(decisions.values()))
     decisions["near"] = decide_candidates(ctx, common, keys, grouped)
     decided = decisions_by_source(ctx, decisions, len(sources))
     written = ctx.map(
@@ -96,7 +98,7 @@ def find_equals(
         removed = list(decisions.values())
         runs = indexed(ctx, f"{kind}-keys", temporary(keyed, f"{kind}/"))
         tasks = [
-            {**common, "kind": kind, "partition": p, "runs": runs, "removed": removed}
+            {**common, "kind": kind, "partition": p, "runs": only(runs, p), "removed": removed}
             for p in range(partitions)
         ]
         parts = ctx.map(kind, find_equal, tasks, unit="partitions")
@@ -110,15 +112,18 @@ def find_equals(
 
 
 def find_candidates(
-    ctx: StepContext, common: dict[str, Any], keys: Entries, documents: int, removed: Entries
+    ctx: StepContext, common: dict[str, Any], keys: Entries, sample: Sample, removed: Entries
 ) -> PartResult:
     """The near stage up to the groups of documents that may repeat each other: keys only, no text."""
     config = ctx.config
+    documents, rows = sample.documents, [entry["rows"] for entry in keys]
     partitions = max(1, -(-documents // config.partition_documents))
-    task = {**common, "documents": documents, "partitions": partitions}
-    rows = [entry["rows"] for entry in keys]
+    task = {**common, "documents": documents}
+    blocks = block_bounds(choose_blocks(documents, config.hamming))
+    dealt = deal_values(sample, blocks, config.hamming, partitions)
+    shape = {**task, "partitions": partitions, "dealt": dealt, "removed": removed}
     mapped = [
-        {**task, "number": n, "sources": sources, "keys": [keys[s] for s in sources], "removed": removed}
+        {**shape, "number": n, "sources": sources, "keys": [keys[s] for s in sources]}
         for n, sources in enumerate(map_tasks(rows, config.partition_documents))
     ]
     written = ctx.map("near-keys", write_near_keys, mapped, unit="groups of shards")
@@ -126,8 +131,8 @@ def find_candidates(
     fingerprints = sum(part.result for part in written)
     del written  # as above
     tables = [
-        {**task, "number": n, "slot": n // partitions, "partition": n % partitions, "runs": runs}
-        for n in range(slots(config, documents, partitions) * partitions)
+        {**task, **way, "number": n, "runs": only(runs, n)}
+        for n, way in enumerate(way for way in ways(config, dealt) for _ in range(partitions))
     ]
     paired = ctx.map("pairs", find_pairs, tables, unit="tables")
     grouped = ctx.part("groups", group_candidates, {**common, "nodes": temporary(paired, "nodes/")})
@@ -154,13 +159,16 @@ def decide_candidates(
     texts = ctx.map(
         "texts",
         fetch_texts,
-        [{"folder": ctx.folder, "source": n, "keys": keys[n], "groups": groups} for n in found["sources"]],
+        [
+            {"folder": ctx.folder, "source": n, "keys": keys[n], "groups": only(groups, n)}
+            for n in found["sources"]
+        ],
     )
     index = indexed(ctx, "texts", temporary(texts, "texts/"))
     verified = ctx.map(
         "verify",
         verify,
-        [{**common, "number": n, "texts": index} for n in range(found["tasks"])],
+        [{**common, "number": n, "texts": only(index, n)} for n in range(found["tasks"])],
         unit="groups",
     )
     totals: dict[str, int] = {}
@@ -194,7 +202,7 @@ def bloom_facts(parts: list[dict[str, Any]], config: Config) -> dict[str, Any]:
 
 STEP = Step(
     name="deduplicate",
-    version=8,
+    version=9,
     config=Config,
     run=run,
     inputs=(Input("corpus"), Input("index", optional=True, many=True), Input("own", optional=True)),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from steps.text.jit import njit
+from steps.text.jit import bits_set, njit
 from steps.text.segment import decode, mix
 from steps.text.unicode_tables import DIGIT, IDEOGRAPH, LETTER, MARK, OTHER_NUMBER
 
@@ -281,7 +281,4 @@ def jaccard(offsets, grams, a, b, at_least=0.0):
 @njit(inline="always")
 def popcount(x):
     """Number of set bits of a uint64."""
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return bits_set(x)

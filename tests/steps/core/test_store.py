@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
+import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,28 @@ def test_what_was_downloaded_and_the_store_do_not_change_each_other(store: Store
     assert (path.read_bytes(), store.get("a"), store.get("b")) == (b"b", b"new", b"b")
     path.unlink()
     assert store.get("b") == b"b"
+
+
+@pytest.mark.parametrize("other_disk", [False, True])
+def test_a_file_that_was_moved_into_the_store_is_gone_from_its_place(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_disk: bool
+) -> None:
+    path = tmp_path / "run"
+    path.write_bytes(b"one")
+    if other_disk:
+
+        def refuse(self: Path, target: Path, rename: Callable[[Path, Path], Path] = Path.replace) -> Path:
+            if self == path:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "replace", refuse)
+    store.move_file("a/b", path)
+    assert store.get("a/b") == b"one"
+    assert not path.exists()
+    path.write_bytes(b"two")
+    assert store.get("a/b") == b"one"
+    assert [info.key for info in store.list("")] == ["a/b"]
 
 
 def test_the_probe_accepts_a_store_that_keeps_its_conditions(store: Store) -> None:

@@ -18,7 +18,7 @@ from steps.core.artifact import Files
 from steps.core.parts import PartWork, PartWriter
 from steps.core.store import open_store
 from steps.deduplicate.config import Config
-from steps.deduplicate.exchange import read_run
+from steps.deduplicate.exchange import put_runs, read_run
 from steps.deduplicate.group import NODES, group_candidates
 from steps.deduplicate.sources import places
 from steps.deduplicate.spill import CHUNK, Ranges, SortedRuns, Spill
@@ -38,12 +38,11 @@ def group(
         store.uri, "deduplicate/0", "deduplicate", config, {}, folder, "groups", 0, group_candidates, {}
     )
     part = PartWriter(work, store, folder)
-    nodes = []
     for n, table in enumerate(tables):
         row, root = np.array([pair[0] for pair in table]), np.array([pair[1] for pair in table])
         columns = {"place": _place(row), "root": _place(root), "sketch": [sketches[r] for r in row]}
-        entry = part.put_table(f"nodes/{n}", pa.table(columns, schema=NODES), "nodes", temporary=True)
-        nodes.append(entry.model_dump())
+        put_runs(part, f"nodes/{n}", [(0, pa.table(columns, schema=NODES))])
+    nodes = [entry.model_dump() for entry in part.finish(None).temporary]
     result = group_candidates({"folder": "deduplicate/0", "nodes": nodes}, part)
     runs, dealt = part.finish(result).temporary[-1], {}
     for source in result["sources"]:

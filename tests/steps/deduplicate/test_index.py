@@ -38,7 +38,7 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, Out
     root = tmp_path_factory.mktemp("merged")
     one, two = dumps(3)
     first = deduplicate(root, make_corpus(root / "1", one))
-    second = deduplicate(root, make_corpus(root / "2", two), index={"a": first.ref}, partition_documents=200)
+    second = deduplicate(root, make_corpus(root / "2", two), index={"a": first.ref}, partition_documents=100)
     return root, first, second
 
 
@@ -61,7 +61,7 @@ def test_a_merged_index_is_as_good_as_its_parts(merged: tuple[Path, Outcome, Out
     root, first, second = merged
     assert second.facts[HOLDS] == [first.digest]
     assert set(members(second.artifact)) == {first.digest, second.digest}
-    assert len(second.artifact.files(MERGED)) == 2, "200 documents a partition, 25 a file, but whole shards"
+    assert len(second.artifact.files(MERGED)) == 2, "100 documents a partition, 25 a file, but whole shards"
     found, parts = keys_of(second.artifact), keys_of(first.artifact)
     assert len(parts) == 2
     for place, keys in parts.items():
