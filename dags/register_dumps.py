@@ -16,7 +16,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTrigg
 from dags.pipeline import START
 from plugins.connections import s3_environment
 from plugins.dump_trigger import DumpTrigger
-from plugins.inbox import complete_dumps
+from plugins.inbox import new_dumps
 from plugins.publishing import CRAWL_DUMP
 
 INBOX = os.environ.get("TOKENMILL_INBOX", "s3://inbox")
@@ -51,11 +51,11 @@ with DAG(
 ) as dag:
 
     @task(inlets=[CRAWL_DUMP], retries=3)
-    def new_dumps(*, asset_state_store: Any = None) -> list[list[str]]:
+    def find(*, asset_state_store: Any = None) -> list[list[str]]:
         """Groups of the keys of dumps that were not registered yet."""
         environment = {} if INBOX.startswith("file://") else s3_environment()
         known = set(asset_state_store[CRAWL_DUMP].get("known", default=[]))
-        new = sorted(set(complete_dumps(INBOX, environment)) - known)
+        new = new_dumps(INBOX, environment, known)
         for name in new:
             if not is_key(name):
                 log.warning("%s/%s is left out: name it with 1 to %d characters", INBOX, name, KEY_LENGTH)
@@ -70,4 +70,4 @@ with DAG(
         state = asset_state_store[CRAWL_DUMP]
         state.set("known", sorted({*state.get("known", default=[]), *dumps}))
 
-    register.expand(dumps=new_dumps())
+    register.expand(dumps=find())

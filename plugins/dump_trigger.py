@@ -11,11 +11,11 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from plugins.connections import S3_CONNECTION, environment_of
-from plugins.inbox import complete_dumps
+from plugins.inbox import new_dumps
 
 
 class DumpTrigger(BaseEventTrigger):
-    """Looks at ``inbox`` every ``seconds``; an event names the dumps that were not there at the look before.
+    """Looks at ``inbox`` every ``seconds``; an event names the dumps that were not seen before.
 
     After a restart of the triggerer everything is new again; `register_dumps` knows what it has registered.
     """
@@ -31,7 +31,7 @@ class DumpTrigger(BaseEventTrigger):
         seen: set[str] = set()
         while True:
             try:
-                now = set(await asyncio.to_thread(complete_dumps, self.inbox, await self._environment()))
+                new = await asyncio.to_thread(new_dumps, self.inbox, await self._environment(), seen)
             except (
                 Exception
             ) as error:  # whatever it is: an exception that leaves here stops the watcher for good
@@ -39,8 +39,8 @@ class DumpTrigger(BaseEventTrigger):
                     "inbox %s cannot be listed (%s); trying again", self.inbox, type(error).__name__
                 )
             else:
-                if new := sorted(now - seen):
-                    seen = now
+                if new:
+                    seen.update(new)
                     yield TriggerEvent({"dumps": new})
             await asyncio.sleep(self.seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,14 +10,15 @@ from urllib.parse import urlsplit
 MARKER = "_SUCCESS"
 
 
-def complete_dumps(inbox: str, environment: dict[str, str]) -> list[str]:
-    """Names of the complete dumps in ``inbox`` (``s3://bucket/prefix`` or ``file:///directory``), sorted.
+def new_dumps(inbox: str, environment: dict[str, str], known: Set[str]) -> list[str]:
+    """Names of the complete dumps in ``inbox`` but those ``known``, sorted.
 
-    Lists folders and asks for one marker each: never the objects of a dump, of which there may be 90,000.
+    ``inbox``: ``s3://bucket/prefix`` or ``file:///directory``. Lists folders and asks for the marker of each unknown
+    one: never for the objects of a dump, of which there may be 90,000, and nothing twice about one that is known.
     """
     parts = urlsplit(inbox)
     if parts.scheme == "file":
-        return sorted(path.parent.name for path in Path(parts.path).glob(f"*/{MARKER}"))
+        return sorted({path.parent.name for path in Path(parts.path).glob(f"*/{MARKER}")} - known)
     if parts.scheme != "s3":
         raise ValueError(f"TOKENMILL_INBOX {inbox!r} is neither s3://bucket/prefix nor file:///directory")
     client = s3_client(environment)
@@ -25,10 +27,11 @@ def complete_dumps(inbox: str, environment: dict[str, str]) -> list[str]:
         Bucket=parts.netloc, Prefix=prefix, Delimiter="/"
     )
     folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+    names = {folder: folder[len(prefix) :].rstrip("/") for folder in folders}
     return sorted(
-        folder[len(prefix) :].rstrip("/")
-        for folder in folders
-        if _exists(client, parts.netloc, f"{folder}{MARKER}")
+        name
+        for folder, name in names.items()
+        if name not in known and _exists(client, parts.netloc, f"{folder}{MARKER}")
     )
 
 

@@ -28,7 +28,7 @@ def dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return events[CRAWL_DUMP].partition_keys
 
     return SimpleNamespace(
-        new=lambda: module.new_dumps.function(asset_state_store=stores), registered=registered, state=state
+        new=lambda: module.find.function(asset_state_store=stores), registered=registered, state=state
     )
 
 
