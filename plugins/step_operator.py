@@ -243,6 +243,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             for raw in lines:
                 stamp, _, text = raw[: MAX_LINE + 40].decode("utf-8", "replace").partition(" ")
                 yield stamp, text.replace("\r", "\n").rstrip().rpartition("\n")[2]
+            rest = rest[: MAX_LINE + 40]  # no more of it is logged, however long it becomes
 
     def _read_result(self, container: str) -> bytes:
         try:
