@@ -8,8 +8,8 @@ are as awkward as those of real texts: bits of fingerprints lean to one side, so
 lctt_opensource (37 pairs in a million within 10 bits); unlike texts share a band in 66 of a million pairs, four times
 as many as in the Chinese Wikipedia, and as there one document in 700 has the most frequent key of each band. 5 % of the
 documents share their URL, 5 % their text, 20 % are near duplicates in small groups, and 1 % are pages of one template.
-``--published`` is the share of documents that earlier dumps published. A second table has CPU time, peak memory
-and scratch space of each phase (Linux).
+``--published`` is the share of documents that earlier dumps published. A second table has CPU time, the operating
+system's part of it (mostly files in its cache), peak memory and scratch space of each phase (Linux).
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ SHARD_ROWS = 100_000
 BAND_KEYS = 300_000
 FREQUENT = 1 / 700  # 9 to 21 of those 8,750 articles have the most frequent key of a band
 FAMILY = 4  # near duplicates of one text
+EVERYBODY = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 TIMES: dict[str, float] = {}
-PHASES: dict[str, list[float]] = {}  # CPU seconds, highest resident memory, scratch space: bytes
+PHASES: dict[
+    str, list[float]
+] = {}  # CPU seconds, the system's of them; resident memory at most, scratch: bytes
 
 
 class Config(DeduplicateConfig):
@@ -141,13 +144,13 @@ class Watched(StepContext):
         watching = threading.Thread(target=_note_size, args=(self.scratch, ended, scratch))
         watching.start()
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on (proc(5))
-        began = _now()
+        began, system = _now(), _system()
         try:
             return super().map(phase, *args, **options)
         finally:
             lines = Path("/proc/self/status").read_text().splitlines()
             peak = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
-            PHASES[phase] = [_now() - began, 1024 * int(peak), scratch[0]]
+            PHASES[phase] = [_now() - began, _system() - system, 1024 * int(peak), scratch[0]]
             ended.set()
             watching.join()
 
@@ -161,8 +164,11 @@ def _note_size(folder: Path, ended: threading.Event, most: list[int]) -> None:
 
 def _now() -> float:
     """CPU seconds of this process and its workers: others may be running."""
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return _system() + sum(resource.getrusage(who).ru_utime for who in EVERYBODY)
+
+
+def _system() -> float:
+    return sum(resource.getrusage(who).ru_stime for who in EVERYBODY)
 
 
 def measure(documents: int, published: float, partition: int) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def measure(documents: int, published: float, partition: int) -> dict[str, Any]:
             "published": int(published * shards) / shards,  # whole shards are
             "seconds": TIMES,
             "wall": time.monotonic() - began,
-            "memory": max(peak for _, peak, _ in PHASES.values()),
+            "memory": max(peak for _, _, peak, _ in PHASES.values()),
             "phases": PHASES,
             "bytes": size,
             "near": outcome.facts["near"],
@@ -221,13 +227,13 @@ def main() -> None:
             flush=True,
         )
         print(json.dumps(found), file=sys.stderr)
-    print("\nseconds, peak memory in MB, and scratch space in MB:\n")
+    print("\nseconds (the system's), peak memory in MB, and scratch space in MB:\n")
     print("| phase |" + "".join(f" {run['documents']:,}, {run['published']:.0%} |" for run in runs))
     print("|---|" + "---|" * len(runs))
     for phase in runs[0]["phases"]:
         cells = (
-            f" {seconds:.1f}, {peak / 1e6:,.0f}, {scratch / 1e6:,.0f} |"
-            for seconds, peak, scratch in (run["phases"][phase] for run in runs)
+            f" {seconds:.1f} ({system:.1f}), {peak / 1e6:,.0f}, {scratch / 1e6:,.0f} |"
+            for seconds, system, peak, scratch in (run["phases"][phase] for run in runs)
         )
         print(f"| {phase} |" + "".join(cells))
 

@@ -23,7 +23,7 @@ from steps.deduplicate.index import KeysAt, keys_of
 from steps.deduplicate.keys import QUALITY, SCHEMA, document_keys, settings_digest
 
 ROW_BITS = np.uint64(40)
-MOST_BUCKETS = 256  # of sources, by which decisions are exchanged: metadata grows with this, not with sources
+MOST_BUCKETS = 64  # of sources, by which decisions are exchanged: metadata grows with this, not with sources
 
 
 @dataclass(frozen=True)
