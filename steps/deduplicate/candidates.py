@@ -36,7 +36,9 @@ ROW_COST, GROUP_COST, PAIR_COST = 20.0, 8.0, 0.6
 BIT = 0.75  # -log2 0.6: what a bit of a key is worth
 MAX_BLOCK_BITS = 8
 MAX_BLOCKS = 32
-BY_TWO = -1
+BY_TWO = (
+    -1
+)  # in place of a partition: of a block's value that tables begin with together with another block's
 REGROUP = 2_000  # rows of one group from which its remaining bits are cut anew
 
 
@@ -91,7 +93,8 @@ def deal_values(sample: Sample, bounds: np.ndarray, hamming: int, partitions: in
     is dealt first, to the partition with the fewest documents (R. L. Graham, "Bounds on multiprocessing timing
     anomalies", SIAM J. Appl. Math. 17, 1969).
     """
-    share = sample.documents / partitions if len(bounds) - 1 - hamming > 1 else math.inf
+    several = partitions > 1 and len(bounds) - 1 - hamming > 1
+    share = sample.documents / partitions if several else math.inf
     dealt = []
     for block in range(hamming + 1):
         values = _blocks(sample.values, bounds, (block,)).astype(np.int64)
@@ -309,9 +312,8 @@ def _refine(n, block, left, bounds, hamming, graph, scratch, aside):
     if compared >= 0:
         return compared
     compared, level = 0, 0
-    frames = np.zeros(
-        (left + 1, 4), np.int64
-    )  # of the group that is split: begin, end, block, the next part of it
+    # of each level's group that is split: begin, end, block, the next part of it
+    frames = np.zeros((left + 1, 4), np.int64)
     frames[0] = 0, n, block, 0
     while level >= 0:
         begin, end, c, v = frames[level]
