@@ -58,7 +58,17 @@ def ways(config: Config, dealt: list[list[int]]) -> list[dict[str, Any]]:
 
 def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
     """Keys of the documents of some sources that still take part, by way and partition; returns how many."""
-    files, config = Files(part.store, task["folder"]), part.config
+    keys, place = _still_compared(task, Files(part.store, task["folder"]), part.config)
+    rows = pa.table(
+        {"place": place, **{name: keys[name] for name in ("simhash", "sketch_low", "sketch_high", "grams")}}
+    )
+    runs = _near_runs(rows, band_keys(keys), task, part.config)
+    put_runs(part, f"near/{task['number']:05d}.runs", runs)
+    return len(place)
+
+
+def _still_compared(task: dict[str, Any], files: Files, config: Config) -> tuple[pa.Table, np.ndarray]:
+    """Keys and places of the documents of some sources that have a fingerprint and were not removed yet."""
     columns = ["row", "simhash", "features", "grams", "sketch_low", "sketch_high", "bands"]
     tables, found = [], []
     for number, entry in zip(task["sources"], task["keys"], strict=True):
@@ -68,13 +78,7 @@ def write_near_keys(task: dict[str, Any], part: PartWriter) -> int:
         found.append(places(number, tables[-1]["row"].to_numpy()))
     place = np.concatenate(found)
     here = still_here(files, task["removed"], place, task["per_bucket"])
-    keys = pa.concat_tables(tables).filter(pa.array(here))
-    place = place[here]
-    rows = pa.table(
-        {"place": place, **{name: keys[name] for name in ("simhash", "sketch_low", "sketch_high", "grams")}}
-    )
-    put_runs(part, f"near/{task['number']:05d}.runs", _near_runs(rows, band_keys(keys), task, config))
-    return len(place)
+    return pa.concat_tables(tables).filter(pa.array(here)), place[here]
 
 
 def _near_runs(
