@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.core.artifact import Artifact
-from steps.core.errors import DataError
+from steps.core.errors import DataError, UsageError
 from steps.core.inspection import committed, find_artifact
 from steps.core.store import open_store
 from steps.deduplicate.sources import Source, all_sources
 
+STEP = "deduplicate"
 _SHOWN = 300  # characters of each text
 _WHY = {
     "duplicate_url": "same URL after canonicalisation",
@@ -32,10 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, root: str) -> None:
-    """Print what de-duplication found for a document. Raises DataError where it never took part."""
+    """Print what de-duplication found for a document.
+
+    Raises DataError where it never took part, UsageError for another step's artifact.
+    """
     document, asked = arguments.document, arguments.artifact
     artifacts: Iterable[Artifact] = (
-        [find_artifact(asked, root)] if asked else committed(open_store(root), "deduplicate")
+        [_deduplicated(asked, root)] if asked else committed(open_store(root), STEP)
     )
     lines = [line for artifact in artifacts for line in explain(artifact, document)]
     if not lines:
@@ -44,6 +48,15 @@ def execute(arguments: argparse.Namespace, root: str) -> None:
             "`tokenmill trace DOC_ID ARTIFACT` says where it ended"
         )
     print("\n".join(lines))
+
+
+def _deduplicated(asked: str, root: str) -> Artifact:
+    artifact = find_artifact(asked, root)
+    if artifact.manifest.identity.payload.step != STEP:
+        raise UsageError(
+            f"{artifact.reference.uri} is no {STEP} artifact; see `tokenmill trace DOC_ID ARTIFACT`"
+        )
+    return artifact
 
 
 def explain(artifact: Artifact, document: str) -> Iterator[str]:

@@ -21,6 +21,11 @@ TRACKING = (
     "igshid",
     "spm",
 )
+# Characters and classes, each of which may be repeated: RE2 takes them all. What else matches a separator of parameters
+# goes on over those that follow: `utm_.*` would make one page of ?utm_id=1&page=2 and ?utm_id=1&page=3.
+_NAME = re.compile(r"(?:(?:[^][.^$*+?{}()|\\&=]|\[[^]^[\\][^][\\]*\])[*+?]?)+")
+_CLASS = re.compile(r"\[[^]]*\]")
+_SEPARATORS = "&="
 
 
 class Config(CorpusConfig):
@@ -28,7 +33,8 @@ class Config(CorpusConfig):
 
     url_tracking_parameters: tuple[str, ...] = Field(
         TRACKING,
-        description="Query parameters (RE2 patterns of whole names) that do not distinguish two URLs.",
+        description="Query parameters that do not distinguish two URLs: whole names, in which [a-z_]* and the like "
+        "stand for any such characters.",
     )
     url_ignore_scheme: bool = Field(True, description="Treat http and https as the same page.")
     bloom_false_positives: float = Field(
@@ -154,9 +160,11 @@ class Config(CorpusConfig):
     def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             try:
-                re.compile(pattern)
+                found = [re.compile(some) for some in _CLASS.findall(pattern)]
             except re.error as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-            if not pattern or "(?" in pattern or "\\" in pattern:
-                raise ValueError(f"{pattern!r}: use plain names, character classes and * only")
+            if not _NAME.fullmatch(pattern) or any(one.match(c) for one in found for c in _SEPARATORS):
+                raise ValueError(
+                    f"{pattern!r}: use plain names and classes of letters only, as utm_[a-z_]*, and [.] for a dot"
+                )
         return patterns

@@ -82,6 +82,8 @@ def wanted_entries(arguments: argparse.Namespace) -> tuple[str, ...]:
             lines += arguments.file.read_text(encoding="utf-8").split("\n")
         except OSError as error:
             raise UsageError(f"{arguments.file}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{arguments.file}: not UTF-8 from byte {error.start} on") from None
     try:
         entries = checked(tuple(line.strip() for line in lines if line.strip()))
     except ValueError as error:

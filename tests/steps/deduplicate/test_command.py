@@ -55,3 +55,10 @@ def test_an_unknown_document_is_an_error(tmp_path: Path, capsys: pytest.CaptureF
     deduplicate(tmp_path, make_corpus(tmp_path, [[record("one text of some words", 1)]]))
     assert main(["dedup", "explain", "f" * 32, f"--root=file://{tmp_path}"]) == 65
     assert "did not reach any de-duplication" in capsys.readouterr().err
+
+
+def test_another_step_s_artifact_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = make_corpus(tmp_path, [[record("one text of some words", 1)]])
+    arguments = ["dedup", "explain", f"{1:032x}", f"--artifact={corpus.ref}", f"--root=file://{tmp_path}"]
+    assert main(arguments) == 64
+    assert "is no deduplicate artifact" in capsys.readouterr().err

@@ -60,6 +60,25 @@ def test_schemes_and_tracking_parameters_are_settings() -> None:
     assert canonical_urls(urls, config).to_pylist() == ["http://a.cn/?gclid=1", "https://a.cn/?gclid=1"]
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("utm_.*", "utm_[^x]*", "[!-~]*", "[&a]", "a=", "a|b", "(a)", "^a", "a$", "a{2000}", "a++", "*a"),
+        *("", "[", "[z-a]", "[[:alpha:]]*", r"\w*"),
+    ],
+)
+def test_a_tracking_parameter_that_could_take_its_neighbours_along_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"use plain names|is not a regular expression"):
+        Config(url_tracking_parameters=(pattern,))
+
+
+def test_tracking_parameters_are_whole_names() -> None:
+    config = Config(url_tracking_parameters=("wt[.]mc_[a-z0-9-]*", "_hs?[a-z]+", "@"))
+    url = "http://a.cn/?wt.mc_id=1&page=2&wtxmc_id=3&_hsenc=4&hsenc&@=5&wt.mc_ID=6"
+    found = canonical_urls(pa.chunked_array([[url]]), config).to_pylist()
+    assert found == ["://a.cn/?page=2&wtxmc_id=3&hsenc&wt.mc_ID=6"]
+
+
 def test_doc_ids_round_trip_and_others_are_refused() -> None:
     ids = ["0123456789abcdef" * 2, "f" * 32]
     parsed = parse_doc_ids(pa.chunked_array([ids]))

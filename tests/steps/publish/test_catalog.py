@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steps.core.catalog import index_dumps
+from steps.core.cli import main
 from steps.core.errors import Overtaken
 from steps.publish.config import Config
 from steps.publish.index import NewIndex, with_index
@@ -81,3 +83,12 @@ def test_takedowns_by_id_url_and_domain_with_subdomains() -> None:
     assert taken_down(config, ["1", "2", "3", "4", "5"], urls).tolist() == [True, True, True, False, False]
     with pytest.raises(ValueError, match="is not doc_id"):
         Config(takedowns=("b.example",))
+
+
+def test_a_file_of_takedowns_that_is_no_text_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("domain:a.example\ndomain:例子.example\n", encoding="gb18030")
+    assert main(["takedown", f"--from={path}", "--dry-run", f"--root=file://{tmp_path}"]) == 64
+    assert f"{path}: not UTF-8 from byte 24 on" in capsys.readouterr().err
