@@ -63,17 +63,17 @@ def explain(artifact: Artifact, document: str) -> Iterator[str]:
     """Lines about one document in one de-duplication; none if it did not take part."""
     inputs = {name: artifact.input(name) for name in artifact.input_names()}
     sources = all_sources(inputs)
-    by_shard = {source.shard.sha256: source for source in sources}
+    by_shard = {(source.shard.sha256, source.note): source for source in sources}
     found = False
     for row in _ledger(artifact, "doc_id", document):
         found = True
         yield f"{artifact.reference.uri}: removed as {row['rule']}, {_WHY[row['rule']]}{_measure(row)}"
-        yield from _shown("it", by_shard[row["shard"]], row["row"])
-        yield from _shown("stayed", by_shard[row["match_shard"]], row["match_row"])
+        yield from _shown("it", by_shard[row["shard"], None], row["row"])
+        yield from _shown("stayed", by_shard[row["match_shard"], row["detail"]], row["match_row"])
     for row in _ledger(artifact, "match_doc_id", document):
         found = True
         yield f"{artifact.reference.uri}: stayed; {row['doc_id']} went as its {row['rule']}{_measure(row)}"
-        yield from _shown("went", by_shard[row["shard"]], row["row"])
+        yield from _shown("went", by_shard[row["shard"], None], row["row"])
     if not found and any(_holds(source, document) for source in sources if not source.published):
         yield f"{artifact.reference.uri}: stayed; nothing went for it"
 
@@ -92,7 +92,7 @@ def _measure(row: dict[str, Any]) -> str:
 
 def _shown(title: str, source: Source, row: int) -> Iterator[str]:
     document = source.documents(["doc_id", "url", "text"], np.array([row])).to_pylist()[0]
-    place = f", published in {source.artifact.reference.folder}" if source.published else ""
+    place = f", {source.note}" if source.published else ""
     yield f"  {title + ':':<8}{document['doc_id']}  {document['url'] or '(no URL)'}{place}"
     text = " ".join(document["text"][: 2 * _SHOWN].split())
     yield f"          {text[:_SHOWN]}{' …' if len(text) > _SHOWN else ''}"

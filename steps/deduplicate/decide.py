@@ -107,7 +107,7 @@ def _record(
         source=group[0],
         language=group[1],
         value=decision["similarity"],
-        detail=f"published in {other.artifact.reference.folder}" if other.published else None,
+        detail=other.note,
         match_shard=other.shard.sha256,
         match_row=int(row_of(match)[0]),
         match_doc_id=doc_id_text(decision["match_high"], decision["match_low"]),

@@ -36,6 +36,14 @@ class Source:
     shard: CorpusShard
     index: KeysAt | None
 
+    @property
+    def note(self) -> str | None:
+        """What the ledger says of a document that stayed here: where it was published; None in the corpus.
+
+        With the shard's sha256 it tells sources apart: a later dump may have a shard byte for byte as it was published.
+        """
+        return f"published in {self.artifact.reference.folder}" if self.published else None
+
     def keys(self, config: Config) -> pa.Table:
         """Keys of the shard's kept documents: from the index where it was made with these settings, else from text."""
         if self.index is not None and self.index.settings == settings_digest(config):

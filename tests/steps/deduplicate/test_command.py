@@ -51,6 +51,19 @@ def test_each_kind_of_duplicate_is_explained(tmp_path: Path, capsys: pytest.Capt
     assert lines[3].endswith(f"https://a.example/1, published in {first.artifact.reference.folder}")
 
 
+def test_a_shard_that_was_published_before_byte_for_byte_is_told_from_what_was_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = [record("one text of some words", 1), record("and another one", 2)]
+    first = deduplicate(tmp_path, make_corpus(tmp_path / "1", [shard]))
+    corpus = make_corpus(tmp_path / "2", [shard, [record("what is new", 3)]])
+    second = deduplicate(tmp_path, corpus, index={"a": first.ref})
+    lines = said(capsys, tmp_path, f"{1:032x}", f"--artifact={second.ref}").split("\n")
+    assert "removed as exact_duplicate" in lines[0]
+    assert lines[1] == f"  it:     {1:032x}  (no URL)"
+    assert lines[3] == f"  stayed: {1:032x}  (no URL), published in {first.artifact.reference.folder}"
+
+
 def test_an_unknown_document_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deduplicate(tmp_path, make_corpus(tmp_path, [[record("one text of some words", 1)]]))
     assert main(["dedup", "explain", "f" * 32, f"--root=file://{tmp_path}"]) == 65
