@@ -190,7 +190,7 @@ def unfit(found: Sequence[Forecast], limits: Limits) -> Iterator[str]:
 
 
 def _remedy(item: Forecast, room: float, workers: int) -> str:
-    """What would make a stage fit: fewer workers, else a smaller setting, else more memory."""
+    """What would make a stage fit: fewer workers, else another setting, else more memory."""
     step, config = item.stage.step, item.config
     more = f"give it more (TOKENMILL_STEP_MEMORY_{step.upper()}, or a larger machine)"
     if item.size is None:
@@ -198,13 +198,22 @@ def _remedy(item: Forecast, room: float, workers: int) -> str:
     for fewer in range(workers - 1, 0, -1):
         if _memory(step, config, item.size, fewer) <= room:
             return f"TOKENMILL_WORKERS={fewer} would fit"
-    documents = getattr(config, PARTITION, 0)
-    while documents > LEAST_PARTITION:
-        documents //= 2
-        smaller = config.model_copy(update={PARTITION: documents})
-        if _memory(step, smaller, item.size, 1) <= room:
+    for documents in _other_partitions(getattr(config, PARTITION, 0), item.size):
+        other = config.model_copy(update={PARTITION: documents})
+        if _memory(step, other, item.size, 1) <= room:
             return f"TOKENMILL_WORKERS=1 and {item.stage.section}.{PARTITION}: {documents} would fit"
     return more
+
+
+def _other_partitions(documents: int, size: Size) -> Iterator[int]:
+    """Half the setting, a quarter and so on; then twice it and more, for many partitions take memory of their own."""
+    smaller = larger = documents
+    while smaller > LEAST_PARTITION:
+        smaller //= 2
+        yield smaller
+    while 0 < larger < size.documents + size.published:
+        larger *= 2
+        yield larger
 
 
 def _memory(step: str, config: StepConfig, size: Size, workers: int) -> float:

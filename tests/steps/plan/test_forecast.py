@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,18 @@ def test_memory_scratch_and_store_are_refused_by_name_with_what_would_fit(
     assert need_of("deduplicate", Deduplicate(partition_documents=smaller), size, 1, {}).memory <= 2 * GIB
     assert need_of("deduplicate", Deduplicate(partition_documents=2 * smaller), size, 1, {}).memory > 2 * GIB
     assert not list(unfit([forecast_of(size, need)], limits(cluster=True, scratch=math.inf, store=math.inf)))
+
+
+def test_so_many_partitions_that_their_places_do_not_fit_are_refused_with_a_larger_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOKENMILL_STEP_MEMORY", "4g")
+    size, config = Size(1_000_000, 2 * 10**9, 30_000_000), Deduplicate(partition_documents=1_000)
+    item = replace(forecast_of(size, need_of("deduplicate", config, size, 4, {})), config=config)
+    (problem,) = unfit([item], limits())
+    larger = int(problem.rpartition("partition_documents: ")[2].split()[0])
+    assert need_of("deduplicate", Deduplicate(partition_documents=larger), size, 1, {}).memory <= 4 * GIB
+    assert need_of("deduplicate", Deduplicate(partition_documents=larger // 2), size, 1, {}).memory > 4 * GIB
 
 
 def test_memory_of_de_duplication_is_bounded_by_the_setting_and_disk_follows_the_keys() -> None:
