@@ -102,7 +102,14 @@ def _run(demo: Demo, place: str | None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    _ignore_signals()
     raise Stopped(number)
+
+
+def _ignore_signals() -> None:
+    """From here on what was started is being stopped: a second interrupt would leave services behind."""
+    for number in (*_SIGNALS, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # SIG_IGN would complain of one that has arrived already
 
 
 class Demo:
@@ -142,8 +149,7 @@ class Demo:
 
     def undo(self, why: str) -> None:
         """Stop what this call started: the run that is under way, and the services that were not there before."""
-        for number in (*_SIGNALS, signal.SIGHUP):  # a second interrupt would leave services behind
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()
         self.screen.say(f"{why}; stopping what was started")
         if self.runs is not None:
             self.runs.stop_active()

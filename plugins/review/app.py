@@ -14,6 +14,7 @@ import os
 import threading
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -44,8 +45,22 @@ log = logging.getLogger(__name__)
 _opening = threading.Lock()
 
 may_review = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, DAG)
+
+
+def of_its_reader(user: GetUserDep, x_reader: Annotated[str, Header()] = "") -> None:
+    """Refuse a page whose reader is no longer the one who is logged in: the answers that wait there are theirs."""
+    if x_reader and (opened := unquote(x_reader)) != user.get_name():
+        raise HTTPException(
+            409, f"{opened} opened this page, and {user.get_name()} is logged in: load it again."
+        )
+
+
 app = FastAPI(
-    title="review", dependencies=[Depends(may_review)], openapi_url=None, docs_url=None, redoc_url=None
+    title="review",
+    dependencies=[Depends(may_review), Depends(of_its_reader)],
+    openapi_url=None,
+    docs_url=None,
+    redoc_url=None,
 )
 
 
@@ -95,8 +110,8 @@ def refused(request: Request, error: Refused) -> JSONResponse:
 
 
 @functools.cache
-def _open_store() -> Any:
-    """The artifact root with the credentials of Airflow's connection."""
+def _store() -> Any:
+    """The artifact root, opened once with the credentials of Airflow's connection."""
     from plugins.connections import s3_in_environment
     from steps.core.store import open_store
 
@@ -106,16 +121,19 @@ def _open_store() -> Any:
     return store
 
 
-def _store() -> Any:
-    """The artifact root, opened once: two requests that did so at a time would undo each other's environment."""
-    with _opening:
-        return _open_store()
-
-
 @functools.lru_cache(maxsize=4)
-def desk(ref: str) -> Desk:
-    """The queue of a sample; a sample's texts are held in memory for the last few that were read."""
+def _open_desk(ref: str) -> Desk:
     return Desk(open_sample(ref, _store()))
+
+
+def desk(ref: str) -> Desk:
+    """The queue of a sample; a sample's texts are held in memory for the last few that were read.
+
+    One at a time: requests that opened the store together would undo each other's environment, and two queues of one
+    sample would not know what the other was answered.
+    """
+    with _opening:
+        return _open_desk(ref)
 
 
 @app.get("/")

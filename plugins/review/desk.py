@@ -119,7 +119,7 @@ class Desk:
             raise Refused("this document is not in the sample; load the page again")
         self._check(document, answer)
         with self._lock:
-            self._refresh()
+            self._read(document)
             mine = self._own(answer.sample_id, reader)
             role = self._role(document, reader)
             if mine is None and not answer.adjudicated:
@@ -146,7 +146,7 @@ class Desk:
             if mine:
                 label = label.model_copy(update={"supersedes": label_key(self.sample.digest, mine)})
             put_label(self.store, self.sample.digest, label)
-            self._labels.setdefault(document.sample_id, {})[reader] = label
+            self._labels[document.sample_id][reader] = label
             self._note(document)
             return label
 
@@ -204,6 +204,13 @@ class Desk:
             if document := self.documents.get(name):
                 self._note(document)
         self._refreshed = self.clock()
+
+    def _read(self, document: Document) -> None:
+        """Take in what was said of a document till now: the person may have come from another server."""
+        found = given_labels(self.store, self.sample.digest, self._given, document.sample_id)
+        self._given |= found
+        self._labels[document.sample_id] = {label.annotator: label for label in standing_labels(found)}
+        self._note(document)
 
     def _note(self, document: Document) -> None:
         """What is left to do for a document, after a label on it."""

@@ -92,15 +92,19 @@ def put_label(store: Store, sample: str, label: Label) -> str:
     return where
 
 
-def given_labels(store: Store, sample: str, known: Mapping[str, Label] | None = None) -> dict[str, Label]:
+def given_labels(
+    store: Store, sample: str, known: Mapping[str, Label] | None = None, document: str = ""
+) -> dict[str, Label]:
     """Every label that people gave to the sample with that digest, corrected ones too, by object key.
 
     ``known``: what an earlier call gave; these objects are created once and never change, so only others are read.
+    ``document``: the sample id of the only one that is asked about.
     Raises DataError for a damaged object, VerdictRefused for one that is not signed by an accepted key.
     """
     trusted, known = trusted_keys(), known or {}
     found: dict[str, Label] = {}
-    for info in sorted(store.list(f"labels/{sample}/"), key=lambda info: info.key):
+    prefix = f"labels/{sample}/{document}/" if document else f"labels/{sample}/"
+    for info in sorted(store.list(prefix), key=lambda info: info.key):
         if info.key in known:
             found[info.key] = known[info.key]
             continue

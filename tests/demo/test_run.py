@@ -118,3 +118,21 @@ def test_what_was_started_is_stopped_whatever_interrupts_come_then_and_no_other_
     assert "api ended at its start; stopping what was started" in said.getvalue()
     with run.alone(state) as first:
         assert first
+
+
+def test_what_was_started_is_stopped_when_two_interrupts_arrive_at_once(
+    state: Path, monkeypatch: pytest.MonkeyPatch, said: StringIO
+) -> None:
+    """As when the whole process group is sent one after the other while something is being computed."""
+    done = started(monkeypatch)
+    both = (signal.SIGINT, signal.SIGTERM)
+
+    def start(self: Services, say: object) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        for number in both:
+            os.kill(os.getpid(), number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+
+    monkeypatch.setattr(Services, "start", start)
+    assert run.main([]) in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert done == ["stop, alone: False"]

@@ -40,6 +40,11 @@ TIMERS = """() => {
     };
     window.clearTimeout = (timer) => { timers.delete(timer); clear(timer); };
 }"""
+HELD_TIMERS = """() => {
+    window.held = new Map();
+    window.setTimeout = (act) => { held.set(held.size + 1, act); return held.size; };
+    window.clearTimeout = (timer) => held.delete(timer);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +225,38 @@ def test_an_answer_of_somebody_whose_login_ended_waits_for_them_alone(
     assert "kept here" in reader.page.text_content("#message")
     for user, given in (("ben", 0), ("anna", 1)):  # in the same browser
         reader.context.add_cookies([{"name": "_token", "value": server.token(user), "url": server.url}])
+        if user == "ben":  # in anna's page
+            reader.page.keyboard.press("g")
+            reader.page.wait_for_function(
+                "() => document.getElementById('message').textContent.includes('ben')"
+            )
+            assert len(labels(place, sample)) == before
         assert reader.open()
         found = labels(place, sample)
         assert len(found) == before + given, user
     assert [label.annotator for label in found if label.sample_id == now].count("anna") == 1
+    reader.context.close()
+
+
+def test_an_answer_that_waits_to_be_sent_again_does_not_end_a_correction(
+    server: ApiServer, sample: Any, browser: Any, place: Path
+) -> None:
+    reader = Reader(browser, server, "anna", sample.local_ref)
+    reader.open()
+    waits = reader.press("g")
+    reader.page.evaluate(HELD_TIMERS)
+    reader.page.route("**/api/answer", lambda route: route.abort())
+    reader.page.keyboard.press("g")
+    reader.page.wait_for_function("() => held.size && !state.busy")
+    reader.page.unroute("**/api/answer")
+    reader.page.keyboard.press("u")
+    corrected = reader.wait_for_document(waits)
+    reader.page.evaluate("() => Promise.all([...held.values()].map((act) => act()))")
+    assert reader.document() == corrected
+    reader.press("t", "Enter")
+    found = {label.sample_id: label for label in labels(place, sample) if label.annotator == "anna"}
+    assert found[waits].label == "good"
+    assert found[corrected].defects == ("toxic",)
     reader.context.close()
 
 

@@ -50,8 +50,9 @@ const words = () => WORDS[state.language];
 /* The server */
 
 async function call(path, body) {
-  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body),
-    headers: { "Content-Type": "application/json", "X-Review": "tokenmill" } };
+  const reader = { "X-Reader": encodeURIComponent(state.user) }; // another person's login must not answer in their name
+  const options = body === undefined ? { headers: reader } : { method: "POST", body: JSON.stringify(body),
+    headers: { ...reader, "Content-Type": "application/json", "X-Review": "tokenmill" } };
   const response = await fetch(path, { credentials: "same-origin", ...options });
   const content = await response.json().catch(() => null);
   if (response.ok && content !== null) return content; // a page where to log in is no answer
@@ -227,10 +228,13 @@ async function advance() {
 }
 
 async function undo() {
+  if (state.busy) return;
   const mine = await call(`api/mine?${query({})}`);
   const at = (state.correcting === null ? mine.length : state.correcting) - 1;
   if (at < 0) { say(words().nothing); return; }
   const { document: old, answer } = await call(`api/answered?${query({ sample_id: mine[at].sample_id })}`);
+  if (state.busy) return; // an answer was given meanwhile
+  clearTimeout(state.retry);
   state.correcting = at;
   show(old, answer);
 }

@@ -127,6 +127,26 @@ def test_two_servers_never_give_one_place_to_two_people(sample: Sample) -> None:
     assert all(shown.count(name) <= 1 + (name in twice) for name in shown)
 
 
+def test_an_answer_through_a_server_that_has_not_heard_of_the_others_yet_is_what_the_person_gave(
+    sample: Sample, clock: Clock
+) -> None:
+    here, other = desk_of(sample, clock), desk_of(sample, clock)
+    first = here.next("anna")
+    assert first is not None and other.next("zoe") is not None, "its picture is of now, for some seconds"
+    here.answer("anna", answer_of(first, "bad"))
+    corrected = other.answer("anna", answer_of(first, "good"))
+    assert collect_labels(sample.store, sample.digest) == [corrected]
+    for reader in ("anna", "ben"):
+        while document := here.next(reader):
+            here.answer(reader, answer_of(document, "bad"))
+    contested = here.next("eve", adjudicate=True)
+    assert contested is not None and here.others(contested.sample_id, "eve")
+    label = other.answer("eve", answer_of(contested, adjudicated=True))
+    assert label.role == "adjudicator", "who has seen what others said is no blind reader"
+    said = [one for one in collect_labels(sample.store, sample.digest) if one.sample_id == label.sample_id]
+    assert not is_bad(said)
+
+
 def test_what_was_shown_and_not_answered_comes_again_even_from_a_new_server(sample: Sample) -> None:
     document = desk_of(sample).next("anna")
     assert document is not None
