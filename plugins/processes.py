@@ -23,17 +23,19 @@ import psutil
 class Trace:
     """How the processes of one start are found again; plain values, to be stored.
 
-    ``session`` and ``created`` are the first process's pid and when it began (`began`), 0 until it runs.
+    ``session`` and ``created`` are the first process's pid and when it began (`began`), 0 until it runs; ``boot`` is
+    the machine's start before that (`boot_id`).
     """
 
     variable: str
     mark: str
     session: int = 0
     created: int = 0
+    boot: str = ""
 
     def of(self, process: subprocess.Popen[bytes]) -> Trace:
         """The trace with the session of ``process``, which was started with ``start_new_session``."""
-        return replace(self, session=process.pid, created=began(process.pid))
+        return replace(self, session=process.pid, created=began(process.pid), boot=boot_id())
 
     def processes(self) -> list[psutil.Process]:
         """Live processes with the mark or of the session, this one excepted."""
@@ -53,7 +55,8 @@ class Trace:
         try:
             return began(self.session) == self.created
         except (FileNotFoundError, ProcessLookupError):
-            return True  # its first process has ended, and no pid is given away while it names a session
+            # its first process has ended; no pid is given away while it names a session, until the machine restarts
+            return self.boot == boot_id()
 
 
 def began(pid: int) -> int:
@@ -63,6 +66,11 @@ def began(pid: int) -> int:
     """
     # its name, in brackets, may hold anything
     return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+
+
+def boot_id() -> str:
+    """Names the machine's last start (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def end_processes(trace: Trace, grace: float, polite: signal.Signals = signal.SIGTERM) -> int:

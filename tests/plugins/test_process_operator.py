@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ STRANGERS = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(child.pid, flush=True)
-child.wait()
+sys.stdin.read()
 """
 
 
@@ -233,15 +234,24 @@ def test_a_step_that_cannot_be_noted_does_not_go_on_alone(program: Any) -> None:
 def test_other_processes_are_never_touched() -> None:
     """After a restart of the machine pids begin anew: another session may have the pid of what was noted before."""
     stranger = subprocess.Popen(
-        [sys.executable, "-c", STRANGERS], start_new_session=True, stdout=subprocess.PIPE
+        [sys.executable, "-c", STRANGERS],
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
+    now = Trace("TOKENMILL_PROCESS_MARK", "gone").of(stranger)
     try:
-        assert stranger.stdout is not None
+        assert stranger.stdin is not None and stranger.stdout is not None
         child = psutil.Process(int(stranger.stdout.readline()))
-        old = Trace("TOKENMILL_PROCESS_MARK", "gone", session=stranger.pid, created=began(stranger.pid) - 1)
+        old = replace(now, created=began(stranger.pid) - 1, boot="before the restart")
         assert old.processes() == []
         assert end_processes(old, grace=0.2) == 0
         assert stranger.poll() is None and child.is_running()
+        stranger.stdin.close()
+        stranger.wait(60)
+        assert end_processes(old, grace=0.2) == 0, "of a session whose first process has ended"
+        assert child.is_running()
     finally:
-        assert end_processes(Trace("TOKENMILL_PROCESS_MARK", "gone").of(stranger), grace=5) == 2
+        stranger.kill()
+        assert end_processes(now, grace=5) == 1
         stranger.wait()
