@@ -108,10 +108,11 @@ def _put_feature(data, start, end, ideograph, at, n, skip, block, lane):
             if 0 <= to < BLOCK_BYTES:
                 _put(block, lane, to, 0x20)
             to += 1
-        for j in range(start[i], end[i]):
-            if 0 <= to < BLOCK_BYTES:
-                _put(block, lane, to, data[j])
-            to += 1
+        size = end[i] - start[i]
+        # only what lies in this block: a run of letters may be as long as its document
+        for j in range(max(0, -to), min(size, BLOCK_BYTES - to)):
+            _put(block, lane, to + j, data[start[i] + j])
+        to += size
     if 0 <= to < BLOCK_BYTES:
         _put(block, lane, to, 0x80)
 

@@ -79,6 +79,12 @@ def test_a_feature_longer_than_one_md5_block_is_hashed_whole() -> None:
         assert fingerprint(["a" * length], 1, False)[0][0] == Simhash(["a" * length]).value
 
 
+@pytest.mark.timeout(20)
+def test_a_document_of_one_word_takes_time_by_its_length_not_by_its_square() -> None:
+    text = "0123456789abcdef" * 250_000
+    assert fingerprint([text], 1, False)[0][0] == Simhash([text]).value
+
+
 def test_more_than_255_equal_features_do_not_overflow_the_counters() -> None:
     words_here = ["a"] * 300 + ["b"] * 299 + ["c"] * 10
     expected = Simhash(
