@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_what_was_started_is_stopped_when_two_interrupts_arrive_at_once(
     def start(self: Services, say: object) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, both)
         for number in both:
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(threading.get_ident(), number)  # another thread would not hold it back
         signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
 
     monkeypatch.setattr(Services, "start", start)
