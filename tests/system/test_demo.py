@@ -269,13 +269,17 @@ def test_required_review_waits_and_neither_marks_nor_missing_labels_let_anything
     sample = api.result("data_factory", run.id, "evaluate")["ref"]
     assert answer_one(api, sample)["progress"]["mine"] == 1
 
-    # a person marks what the run waits for, then what that makes fail
-    run.mark("review", "gate")
-    run.await_state("verdict", "failed")
-    assert "task gate left no result" in run.said("verdict")
-    run.mark("verdict")
-    run.await_state("publish", "failed")
-    assert "left no `ref`" in run.said("publish")
+    # a person marks what the run waits for, then what that makes fail, and so on
+    for task, following, reason in (
+        ("review", "gate", "left no `ref`"),
+        ("gate", "verdict", "task gate left no result"),
+        ("verdict", "publish", "left no `ref`"),
+    ):
+        run.mark(task)
+        run.await_state(following, "failed")
+        assert reason in run.said(following)
+        if following != "publish":  # a mark that is faster than the scheduler does not clear what this fails
+            run.await_state("publish", "upstream_failed")
 
     # Airflow 3.3 loses an answer that is faster than its own executor event for the parked task. Two tasks ran since
     # it was parked, so that the event has been handled.

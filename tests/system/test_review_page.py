@@ -302,14 +302,14 @@ def test_a_marked_passage_is_counted_in_characters(
         }"""
     )
     reader.page.keyboard.press("m")
-    reader.press("r", "Enter")
+    following = reader.press("r", "Enter")
     label = next(
         label for label in labels(place, sample) if label.sample_id == now and label.annotator == "anna"
     )
     assert text[label.start : label.end] == text[2:9]
     assert json.loads(label.model_dump_json())["defects"] == ["readability"]
     reader.page.keyboard.press("u")
-    reader.wait_for_document(reader.document())
+    assert reader.wait_for_document(following) == now
     reader.press("c", "Enter")
     (corrected,) = (
         label for label in labels(place, sample) if label.sample_id == now and label.annotator == "anna"
