@@ -41,10 +41,10 @@ def deliver(inbox: Path, *names: str) -> None:
 def test_more_dumps_than_one_task_may_register_are_all_registered_in_the_same_run(
     dag: Any, tmp_path: Path
 ) -> None:
-    names = [f"dump-{number:04d}" for number in range(1101)]
+    names = [f"dump-{number:04d}" for number in range(551)]
     deliver(tmp_path, *names)
     groups = dag.new()
-    assert [len(group) for group in groups] == [500, 500, 101]
+    assert [len(group) for group in groups] == [250, 250, 51]
     assert [key for group in groups for key in sorted(dag.registered(group))] == names
     assert dag.new() == []
     deliver(tmp_path, "later")
