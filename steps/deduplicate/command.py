@@ -23,6 +23,7 @@ _WHY = {
     "exact_duplicate": "same text once punctuation, emoji, symbols and space are gone",
     "near_duplicate": "nearly the same text",
 }
+_ORDER = tuple(_WHY)  # of the stages: what a document went for may go in a later one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,24 +65,47 @@ def explain(artifact: Artifact, document: str) -> Iterator[str]:
     inputs = {name: artifact.input(name) for name in artifact.input_names()}
     sources = all_sources(inputs)
     by_shard = {(source.shard.sha256, source.note): source for source in sources}
-    found = False
-    for row in _ledger(artifact, "doc_id", document):
-        found = True
-        yield f"{artifact.reference.uri}: removed as {row['rule']}, {_WHY[row['rule']]}{_measure(row)}"
+    removed = False
+    for row in _ledger(artifact, doc_id=document):
+        removed = True
+        yield f"{artifact.reference.uri}: removed as {_reason(row)}"
         yield from _shown("it", by_shard[row["shard"], None], row["row"])
+        while later := _later(artifact, row):
+            yield from _shown("first", by_shard[row["match_shard"], None], row["match_row"])
+            yield f"  which then was removed as {_reason(later)}"
+            row = later
         yield from _shown("stayed", by_shard[row["match_shard"], row["detail"]], row["match_row"])
-    for row in _ledger(artifact, "match_doc_id", document):
-        found = True
-        yield f"{artifact.reference.uri}: stayed; {row['doc_id']} went as its {row['rule']}{_measure(row)}"
+    matched = False
+    for row in _ledger(artifact, match_doc_id=document):
+        matched = True
+        how = "before that" if removed and row["detail"] is None else "stayed;"
+        yield f"{artifact.reference.uri}: {how} {row['doc_id']} went as its {row['rule']}{_measure(row)}"
         yield from _shown("went", by_shard[row["shard"], None], row["row"])
-    if not found and any(_holds(source, document) for source in sources if not source.published):
+    if not (removed or matched) and any(
+        _holds(source, document) for source in sources if not source.published
+    ):
         yield f"{artifact.reference.uri}: stayed; nothing went for it"
 
 
-def _ledger(artifact: Artifact, column: str, document: str) -> Iterator[dict[str, Any]]:
+def _ledger(artifact: Artifact, **values: Any) -> Iterator[dict[str, Any]]:
+    """Rows of the ledger with these values."""
     for entry in artifact.files("ledger"):
         table = artifact.read_table(entry)
-        yield from table.filter(pc.fill_null(pc.equal(table[column], document), False)).to_pylist()
+        for column, value in values.items():
+            table = table.filter(pc.fill_null(pc.equal(table[column], value), False))
+        yield from table.to_pylist()
+
+
+def _later(artifact: Artifact, row: dict[str, Any]) -> dict[str, Any] | None:
+    """The removal of what a document went for, by a later stage; None where that stayed."""
+    if row["detail"] is not None:
+        return None
+    found = _ledger(artifact, shard=row["match_shard"], row=row["match_row"])
+    return next((gone for gone in found if _ORDER.index(gone["rule"]) > _ORDER.index(row["rule"])), None)
+
+
+def _reason(row: dict[str, Any]) -> str:
+    return f"{row['rule']}, {_WHY[row['rule']]}{_measure(row)}"
 
 
 def _measure(row: dict[str, Any]) -> str:

@@ -64,6 +64,25 @@ def test_a_shard_that_was_published_before_byte_for_byte_is_told_from_what_was_p
     assert lines[3] == f"  stayed: {1:032x}  (no URL), published in {first.artifact.reference.folder}"
 
 
+def test_what_went_for_a_document_that_a_later_stage_removed_is_followed_to_what_stayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documents = [
+        record("one text of some words", 1),
+        record("one text, of some words!", 2, "http://a.example/"),
+        record("another version of this page", 3, "https://a.example/"),
+    ]
+    deduplicate(tmp_path, make_corpus(tmp_path, [documents]))
+    lines = said(capsys, tmp_path, f"{3:032x}").split("\n")
+    assert "removed as duplicate_url" in lines[0]
+    assert lines[3] == f"  first:  {2:032x}  http://a.example/"
+    assert lines[5].startswith("  which then was removed as exact_duplicate, same text")
+    assert lines[6] == f"  stayed: {1:032x}  (no URL)"
+    second = said(capsys, tmp_path, f"{2:032x}")
+    assert ": removed as exact_duplicate" in second
+    assert f": before that {3:032x} went as its duplicate_url" in second and "stayed; " not in second
+
+
 def test_an_unknown_document_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deduplicate(tmp_path, make_corpus(tmp_path, [[record("one text of some words", 1)]]))
     assert main(["dedup", "explain", "f" * 32, f"--root=file://{tmp_path}"]) == 65
