@@ -199,7 +199,7 @@ def point_catalog(artifact: Artifact, run: Mapping[str, Any]) -> None:
 
 STEP = Step(
     name="publish",
-    version=3,
+    version=4,
     config=Config,
     run=run,
     inputs=(

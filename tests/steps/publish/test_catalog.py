@@ -85,6 +85,27 @@ def test_takedowns_by_id_url_and_domain_with_subdomains() -> None:
         Config(takedowns=("b.example",))
 
 
+@pytest.mark.parametrize("name", ["例子.cn", "例子。CN。", "xn--fsqu00a.cn", ".xn--fsqu00a.cn."])
+def test_a_domain_is_the_same_in_every_way_to_write_it(name: str) -> None:
+    urls = [
+        "https://例子.cn/",
+        "http://www.例子.CN:80/a",
+        "https://xn--fsqu00a.cn./",
+        "https://子.cn/",
+        "https://[x/",
+    ]
+    config = Config(takedowns=(f"domain:{name}",))
+    assert taken_down(config, "12345", urls).tolist() == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "entry", ["https://a.example", "a.example/page", "a.example:443", "*.a.example", "."]
+)
+def test_what_is_no_domain_s_name_would_cover_nothing(entry: str) -> None:
+    with pytest.raises(ValueError, match="a domain's name alone"):
+        Config(takedowns=(f"domain:{entry}",))
+
+
 def test_a_file_of_takedowns_that_is_no_text_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
