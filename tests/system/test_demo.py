@@ -24,7 +24,7 @@ from steps.core.policy import DEFECT_CLASSES
 from steps.core.signing import PRIVATE, SIGNING_KEY
 from tests.steps.gate.line import records
 from tests.steps.gate.test_planted import DOCUMENTS, pieces, planted
-from tests.system.review import answer_one
+from tests.system.review import answer_one, chromium, skip_reason
 from tests.system.stack import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +191,27 @@ def test_a_second_demo_runs_nothing_again(mill: Mill) -> None:
     assert output.count("done before for dump") == 3
     assert {dag: len(mill.api().runs(dag, 100)) for dag in before} == before
     assert "verdict: pass" in output
+
+
+@pytest.mark.skipif(bool(skip_reason()), reason=skip_reason())
+def test_the_review_page_offers_the_sample_and_opens_it_once_the_server_answers(mill: Mill) -> None:
+    api = mill.api()
+    with chromium() as browser:
+        page = browser.new_page(locale="en-GB")
+        page.context.add_cookies([{"name": "_token", "value": api._token, "url": api.url}])
+        for away in ("**/dagRuns/list", "**/review/api/state?*"):
+            page.route(away, lambda route: route.abort())
+            if page.url == "about:blank":
+                page.goto(f"{api.url}/review/")
+            else:
+                page.click(f"#samples button:has-text('{demo_dump(api)}')")
+            page.wait_for_function(
+                "() => document.getElementById('message').textContent.includes('not answer')"
+            )
+            page.unroute(away)
+            page.wait_for_function("() => document.getElementById('message').hidden")
+        page.wait_for_function("() => document.getElementById('text').dataset.sample")
+        assert not page.is_visible("#samples")
 
 
 def mlflow_runs(mill: Mill, dag: str) -> list[dict[str, Any]]:

@@ -41,7 +41,6 @@ const SHOWN = 60000; // characters drawn at once: a document of megabytes must n
 const DIGITS = "1234567890-=";
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]/;
 const $ = (id) => document.getElementById(id);
-const parameters = new URLSearchParams(location.search);
 
 const state = { language: (localStorage.getItem("review.language") || navigator.language).startsWith("zh") ? "zh" : "en",
   user: "", sample: "", retry: 0, document: null, defects: new Set(), span: null, shown: 0, adjudicate: false, correcting: null, picking: false, busy: false };
@@ -309,7 +308,7 @@ const ACTIONS = {
   send: () => send("bad"),
   classes: () => { $("defects").hidden = !$("defects").hidden; $("classes").setAttribute("aria-expanded", String(!$("defects").hidden)); },
   adjudicate: () => { state.adjudicate = !state.adjudicate; state.correcting = null; return advance(); },
-  language: () => { state.language = state.language === "zh" ? "en" : "zh"; localStorage.setItem("review.language", state.language); relabel(); return reload(); },
+  language: () => { state.language = state.language === "zh" ? "en" : "zh"; localStorage.setItem("review.language", state.language); if (!state.sample) return start(); relabel(); return reload(); },
   more: () => draw(state.document.text.length),
   close: () => $("guideline").close(),
 };
@@ -350,10 +349,7 @@ async function reload() {
   return now;
 }
 
-async function airflow(path) {
-  const content = await call(`../api/v2/${path}`);
-  return content;
-}
+const airflow = (path, body) => call(`../api/v2/${path}`, body);
 
 async function sampleOf(dag, run) {
   const path = `dags/${encodeURIComponent(dag)}/dagRuns/${encodeURIComponent(run)}/taskInstances/evaluate/xcomEntries/return_value`;
@@ -362,19 +358,20 @@ async function sampleOf(dag, run) {
 }
 
 async function choose() {
-  const { dag_runs: runs } = await airflow("dags/data_factory/dagRuns?order_by=-run_after&limit=30");
-  const found = await Promise.all(runs.map((run) => sampleOf(run.dag_id, run.dag_run_id).then((ref) => ({ run, ref }), () => null)));
+  const { dag_runs: runs } = await airflow("dags/~/dagRuns/list", { dag_ids: ["data_factory", "synthesize"], order_by: "-run_after", page_limit: 60 });
+  const unless404 = (error) => { if (error.status !== 404) throw error; };
+  const found = await Promise.all(runs.map((run) => sampleOf(run.dag_id, run.dag_run_id).then((ref) => ({ run, ref }), unless404)));
   const heading = document.createElement("h1");
   heading.textContent = words().choose;
   const choices = found.filter(Boolean).map(({ run, ref }) => {
     const button = document.createElement("button");
-    button.textContent = `${run.partition_key || run.dag_run_id} (${run.dag_run_id})`;
-    button.addEventListener("click", () => { history.replaceState(null, "", `?${new URLSearchParams({ sample: ref })}`); begin(ref); });
+    button.textContent = [run.partition_key, run.dag_id, run.dag_run_id].filter(Boolean).join(" · ");
+    button.addEventListener("click", () => { history.replaceState(null, "", `?${new URLSearchParams({ sample: ref })}`); start(); });
     return button;
   });
   $("samples").replaceChildren(heading, ...choices);
   $("samples").hidden = false;
-  if (!choices.length) say(words().nosamples);
+  say(choices.length ? "" : words().nosamples);
 }
 
 async function begin(ref) {
@@ -394,13 +391,17 @@ async function begin(ref) {
 async function start() {
   relabel();
   buttons();
+  clearTimeout(state.retry);
+  const parameters = new URLSearchParams(location.search);
   try {
     const given = parameters.get("sample");
     if (given) await begin(given);
     else if (parameters.get("run_id")) await begin(await sampleOf(parameters.get("dag_id"), parameters.get("run_id")));
     else await choose();
   } catch (error) {
-    say(error.status === 404 && !state.sample ? words().norun : error.message);
+    if (error.status) { say(error.status === 404 && !state.sample ? words().norun : error.message); return; }
+    say(words().away);
+    state.retry = setTimeout(start, 2000);
   }
 }
 
