@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from steps.core.errors import ConfigError, UsageError
+from steps.core.yaml_text import load_yaml
 
 
 def pairs(items: Sequence[str], form: str = "NAME=REFERENCE") -> dict[str, str]:
@@ -25,9 +26,11 @@ def pairs(items: Sequence[str], form: str = "NAME=REFERENCE") -> dict[str, str]:
 def settings_of(path: Path) -> dict[str, Any]:
     """The settings in a YAML file. Raises ConfigError where it cannot be read or is no mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
+    if values is None:
+        return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: not a mapping of settings (got {values!r:.60})")
     return values

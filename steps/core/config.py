@@ -8,9 +8,10 @@ import them.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from steps.core.errors import ConfigError
 C = TypeVar("C", bound="StepConfig")
 # json_schema_extra of a field that nobody sets: the model fills it in from a file that it names, or `plan` does
 FILLED_IN = "filled_in"
+MOST_WHOLE = 2**53 - 1  # RFC 8785: the whole numbers that every JSON reader reads alike
 
 
 class Supply(NamedTuple):
@@ -116,9 +118,26 @@ def config_class(section: str) -> type[StepConfig]:
 def parse_config(model: type[C], values: dict[str, Any], where: str) -> C:
     """``values`` as ``model``. Raises ConfigError with one line per wrong field, all at once."""
     try:
-        return model.model_validate(values)
+        config = model.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(validation_lines(error, where))) from None
+    if lines := list(_beyond_digests(config.model_dump(), where)):
+        raise ConfigError("\n".join(lines))
+    return config
+
+
+def _beyond_digests(value: Any, where: str) -> Iterator[str]:
+    """One line per number that canonical JSON, and so a fingerprint, cannot hold."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _beyond_digests(item, f"{where}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _beyond_digests(item, f"{where}.{number}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where}: Input should be a finite number (got {value!r})"
+    elif isinstance(value, int) and abs(value) > MOST_WHOLE:
+        yield f"{where}: Input should be at most {MOST_WHOLE} (got {value!r:.60})"
 
 
 def validation_lines(error: ValidationError, where: str) -> list[str]:

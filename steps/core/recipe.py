@@ -14,6 +14,7 @@ from steps.core.errors import ConfigError, UsageError
 from steps.core.pipeline import PIPELINES, stages
 from steps.core.source import SourceSettings
 from steps.core.store import open_store
+from steps.core.yaml_text import load_yaml
 
 RECIPES = Path(__file__).parents[2] / "configs" / "recipes"
 
@@ -87,9 +88,9 @@ def load_recipe(text: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[
     ``overrides`` are ``section.field=value`` with a YAML value. Raises ConfigError that lists every error.
     """
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"recipe is not YAML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"recipe is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError("recipe is not a mapping with name, dag, sources and steps")
     problems: list[str] = []
@@ -101,11 +102,13 @@ def load_recipe(text: str, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[
     dag = content.get("dag")
     sections = content.get("steps") or {}
     configs: dict[str, StepConfig] = {}
-    if dag in PIPELINES and isinstance(sections, dict):
+    if isinstance(dag, str) and dag in PIPELINES and isinstance(sections, dict):
         configs = _configs(dag, sections, overrides, problems)
     if not problems:
         problems += [line for config in configs.values() for line in _checked(config, configs)]
-    names = [str(s.get("name")) for s in content.get("sources") or () if isinstance(s, dict)]
+    sources = content.get("sources")
+    named = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
+    names = [str(source.get("name")) for source in named]
     problems += [
         f"recipe.sources: {n!r} is there twice" for n in sorted({n for n in names if names.count(n) > 1})
     ]
@@ -132,7 +135,7 @@ def _configs(
             problems.append(f"override {override!r} is not section.field=value of DAG {dag}")
             continue
         try:
-            _set(changed[section], field.split("."), yaml.safe_load(value))
+            _set(changed[section], field.split("."), load_yaml(value))
         except (yaml.YAMLError, TypeError) as error:
             problems.append(f"{path}: override {override!r}: {str(error).splitlines()[0]}")
     configs = {}

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from steps.core.config import parse_config
 from steps.core.errors import ConfigError, UsageError
 from steps.core.recipe import RECIPES, load_recipe
+from steps.core.yaml_text import load_yaml
 from steps.filter.config import CONFIGS, MAX_FILE_BYTES, Config, Pattern, Rule, read_words
 from steps.filter.names import CLASSIFIER, LEVELS, signal_names
 
@@ -54,7 +55,7 @@ def _content(path: Path) -> Any:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 

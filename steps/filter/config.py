@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from steps.core.config import FILLED_IN, CorpusConfig
+from steps.core.yaml_text import load_yaml
 from steps.filter.names import CLASSIFIER, LEVELS, signal_names
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -228,7 +229,7 @@ def read_rules(name: str) -> dict[str, Any]:
     """rules, patterns, word_lists and stop_words of a rule file. Raises ValueError that names the file."""
     path = _file(name, "rules", ".yaml")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        content = load_yaml(path.read_text(encoding="utf-8"), fast=True)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     known = {"rules", "patterns", "word_lists", "stop_words", "url_words"}

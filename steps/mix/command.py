@@ -15,10 +15,11 @@ from steps.core.config import parse_config
 from steps.core.digest import file_digest
 from steps.core.errors import ConfigError, DataError, UsageError
 from steps.core.inspection import find_artifact
-from steps.core.recipe import find_recipe
+from steps.core.recipe import find_recipe, load_recipe
 from steps.core.source import SourceObject, SourceSettings
 from steps.core.step import run_step
 from steps.core.task import result_of
+from steps.core.yaml_text import load_yaml
 from steps.mix.config import Config
 from steps.mix.ratios import next_shares
 
@@ -61,7 +62,9 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any] | None:
     made = find_artifact(arguments.trained, root)
     if made.step != "train":
         raise UsageError(f"{arguments.trained} was made by {made.step}, not by train")
-    text, changes = updated(find_recipe(arguments.what), made, arguments.alpha)
+    recipe = find_recipe(arguments.what)
+    load_recipe(recipe)
+    text, changes = updated(recipe, made, arguments.alpha)
     arguments.out.write_text(text, encoding="utf-8")
     for source, topic, before, after in changes:
         print(f"{source:<20} {topic:<28} {before:.4f} -> {after:.4f}")
@@ -100,7 +103,7 @@ def updated(recipe: str, made: Artifact, alpha: float) -> tuple[str, list[tuple[
     Raises ConfigError where the recipe has no topics, DataError where the training did not measure one of them or was
     made with other shares.
     """
-    raw = yaml.safe_load(recipe)
+    raw = load_yaml(recipe)
     own = (raw.get("steps") or {}).get("mix") or {}
     config = parse_config(Config, own, "mix")
     trained = made.input("tokens").input("mix").config["web"]

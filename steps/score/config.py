@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from steps.core.config import FILLED_IN, CorpusConfig
+from steps.core.yaml_text import load_yaml
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "quality"
 
@@ -130,7 +131,7 @@ def read_weights(name: str) -> dict[str, Any]:
     else:
         raise ValueError(f"quality_file: there is no file {name!r}, and none of that name in configs/quality")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from steps.core.config import FILLED_IN, CodeLimits, CorpusConfig
 from steps.core.takedown import TakedownList
+from steps.core.yaml_text import load_yaml
 
 PROMPTS = Path(__file__).resolve().parents[2] / "configs" / "prompts"
 MAX_FILE_BYTES = 1 << 20
@@ -173,7 +174,7 @@ def read_prompts(name: str) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(f"{path}: larger than {MAX_FILE_BYTES >> 10} KiB")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         templates, found = content["templates"], {}
         for discipline, entry in content["disciplines"].items():
             prompts = {

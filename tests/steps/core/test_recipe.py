@@ -76,3 +76,52 @@ def test_inputs_of_a_stage_come_from_the_run_and_from_earlier_stages() -> None:
     assert resolve_inputs(stage("data_factory", "deduplicate"), {"dedup_index": {}}, {"filter": "F"}) == {
         "corpus": "F"
     }
+
+
+@pytest.mark.parametrize(
+    "content", ["dag: []", "dag: {a: 1}", "sources: 3", "sources: 2026-01-01", "steps: 7"]
+)
+def test_a_recipe_with_values_of_another_kind_is_refused_by_field(content: str) -> None:
+    with pytest.raises(ConfigError, match=rf"recipe\.{content.partition(':')[0]}"):
+        load_recipe(f"name: x\n{content}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: 2026-02-31", "day is out of range"),
+        ("name: !!int x", "invalid literal"),
+        ("name: !!timestamp x", "put it in quotes"),
+        ("name: " + "[" * 3000, "nested too deeply"),
+        ("name: x\ndag: [1, 2\n", "in line 3"),
+        (GOOD + "name: again\n", "'name' is there twice in line 6"),
+        (GOOD.replace("order: 4", "order: 4, order: 5"), "'order' is there twice in line 5"),
+    ],
+)
+def test_yaml_that_cannot_be_read_is_refused_with_what_and_where(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_recipe(text)
+    with pytest.raises(ConfigError, match=r"preprocess\.max_quarantine_share: .*out of range"):
+        load_recipe(GOOD, ["preprocess.max_quarantine_share=2026-02-31"])
+
+
+def test_merged_keys_may_be_written_over() -> None:
+    merged = GOOD.replace(
+        "steps: {language_model_zh: {order: 4}}",
+        "steps:\n  language_model_zh: &zh {order: 4}\n  language_model_en: {<<: *zh, order: 3}\n",
+    )
+    _, configs = load_recipe(merged)
+    assert (configs["language_model_zh"].order, configs["language_model_en"].order) == (4, 3)
+
+
+def test_numbers_that_no_fingerprint_can_hold_are_refused_by_field_all_at_once() -> None:
+    settings = [
+        "mix.stage_2_replay=.inf",
+        "train_1.stability.deviations=.inf",
+        "train_2.steps=99999999999999999",
+    ]
+    with pytest.raises(ConfigError) as error:
+        load_recipe(find_recipe("demo_training"), settings)
+    assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == [
+        setting.partition("=")[0] for setting in settings
+    ]
