@@ -19,9 +19,10 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
 from steps.ingest.arc import is_arc, read_arc
+from steps.ingest.compressed import first_frame
 from steps.ingest.digests import Digests, wrong_digest
 from steps.ingest.records import TEXT_TYPES, RawRecord, Skipped
-from steps.ingest.tail import lost_end
+from steps.ingest.tail import tail_of
 
 AUXILIARY = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 PAGE_SCHEMES = ("http://", "https://", "ftp://")
@@ -50,8 +51,9 @@ def read_archive(
     if size == 0:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        starts = _STARTS.get(data[:2], _PLAIN_START)
-        offset: int | None = 0
+        begin = first_frame(data)
+        starts = _STARTS.get(data[begin : begin + 2], _PLAIN_START)
+        offset: int | None = begin
         row = restarts = 0
         while offset is not None and offset < size:
             file.seek(offset)
@@ -76,10 +78,15 @@ def read_archive(
             except BaseException as problem:
                 error = _failure(problem)
             if error is None:
-                yield from _last_records(data, offset, last, held, held_whole, row, first_byte)
-                return
+                tail = tail_of(data, offset, last, found)
+                if tail.unread is None:
+                    yield from _last_records(data, tail.cut, last, held, held_whole, row, first_byte)
+                    return
             if held is not None:
                 yield held
+            if error is None:
+                offset = tail.unread
+                continue
             following = starts.search(data, last + 1)
             # the place that broke is the first possible start after the last good record
             broken_at = following.start() if found and following else last
@@ -111,13 +118,19 @@ def _failure(problem: BaseException) -> str:
 
 
 def _last_records(
-    data: mmap.mmap, start: int, last: int, held: RawRecord | None, whole: bool, row: int, first_byte: int
+    data: mmap.mmap,
+    cut: int | None,
+    last: int,
+    held: RawRecord | None,
+    whole: bool,
+    row: int,
+    first_byte: int,
 ) -> Iterator[RawRecord]:
-    """The last record ``held``, which begins at ``last``, and what the end of the file cut off, once.
+    """The last record ``held``, which begins at ``last``, and what the end of the file cut off at ``cut``, once.
 
     Of a record whose header was cut off (not ``whole``) what could be read says nothing, so it is not given.
     """
-    lost = None if held is not None and held.broken == TRUNCATED else lost_end(data, start, last)
+    lost = None if held is not None and held.broken == TRUNCATED else cut
     if held is not None and lost is not None:
         document = held.payload is not None or held.text is not None
         if not document and (lost == last or not whole):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from steps.ingest.archive import read_archive
-from steps.ingest.compressed import MAGICS, begins_record
+from steps.ingest.compressed import MAGICS, begins_record, magic_of
 from steps.ingest.config import Config
 from steps.ingest.records import Skipped
 
@@ -34,10 +34,9 @@ def cut_places(
 def _lines(path: Path, size: int, tick: Callable[[], None]) -> list[tuple[int, int]]:
     places = [(0, 0)]
     position = row = 0
+    if magic_of(path).startswith(MAGICS):
+        return places
     with path.open("rb") as file:
-        if file.read(4).startswith(MAGICS):
-            return places
-        file.seek(0)
         while block := file.read(_BLOCK):
             tick()
             target = places[-1][0] + size

@@ -130,7 +130,9 @@ def read_parquet(path: Path, settings: SourceSettings, limit: int) -> Iterator[R
         file = pq.ParquetFile(path, page_checksum_verification=True)
         columns = [name for name in file.schema_arrow.names if name in fields.names]
         texts = [f.name for f in file.schema_arrow if f.name in columns and _is_text(f.type)]
-        file = pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True)
+        deltas = _delta_columns(file)
+        foldable = [name for name in texts if name not in deltas]
+        file = pq.ParquetFile(path, read_dictionary=foldable, page_checksum_verification=True)
         for batch in file.iter_batches(_batch_rows(file), columns=columns, use_threads=False):
             sizes = _text_sizes(batch)
             for number in range(batch.num_rows):
@@ -144,7 +146,20 @@ def read_parquet(path: Path, settings: SourceSettings, limit: int) -> Iterator[R
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _delta_columns(file: pq.ParquetFile) -> set[str]:
+    """Columns with delta-encoded pages (version 2 of DuckDB's, Spark's and others' writers), which Arrow cannot read
+    as dictionaries.
+    """
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    return {
+        column.path_in_schema
+        for column in columns
+        if any(encoding.startswith("DELTA") for encoding in column.encodings)
+    }
 
 
 def _batch_rows(file: pq.ParquetFile) -> int:
@@ -161,7 +176,7 @@ def _text_sizes(batch: pa.RecordBatch) -> np.ndarray:
         if pa.types.is_dictionary(column.type):
             column = pc.binary_length(column.dictionary).take(column.indices)
         elif _is_text(column.type):
-            column = pc.binary_length(column)
+            column = pc.binary_length(column.cast(pa.large_string()))
         else:
             continue
         sizes += pc.fill_null(column, 0).to_numpy(zero_copy_only=False)

@@ -19,6 +19,7 @@ from fastwarc.stream_io import Lz4Writer
 from demo.archives import Capture, damage_member, write_archive
 from steps.ingest import archive as ingest_archive
 from steps.ingest.archive import read_archive
+from steps.ingest.compressed import begins_record
 from steps.ingest.records import RawRecord, Skipped
 
 LIMIT = 1 << 20
@@ -343,3 +344,46 @@ def test_a_panic_of_fastwarc_is_a_broken_place_and_other_interruptions_are_not(
     monkeypatch.setattr(ingest_archive, "ArchiveIterator", interrupted(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         read(archive)
+
+
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, lz4, zstandard.ZstdCompressor().compress], ids=["gz", "lz4", "zst"]
+)
+def test_empty_members_do_not_end_an_archive(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """bgzip ends its files with an empty member, and files are put together."""
+    records = [record(b"page %d" % n) for n in range(6)]
+    between = [b"", pack(b""), pack(b"") * 3]
+    archives = [b"".join(pack(one) + empty for one in records) for empty in between] + [
+        pack(b"") * 2 + b"".join(map(pack, records)),
+        pack(b"") + pack(b"".join(records)),
+        pack(b"".join(records[:3]))
+        + pack(b"") * 4
+        + pack(records[3] + records[4][:9])
+        + pack(records[4][9:] + records[5]),
+        pack(b"") + pack(records[0][:3]) + pack(records[0][3:] + b"".join(records[1:])),
+        b"".join(map(pack, records)) + pack(b"") * 2,
+    ]
+    for number, data in enumerate(archives):
+        path = tmp_path / "a.warc"
+        path.write_bytes(data)
+        assert [r.payload for r in read(path)] == [b"page %d" % n for n in range(6)], number
+        assert [r.row for r in read(path)] == list(range(6))
+        path.write_bytes(data[:-9] if number == 4 else data + pack(records[0])[:-9])
+        assert read(path)[-1].broken is not None, number
+
+
+def test_an_lz4_frame_with_a_large_block_is_known_to_begin_a_record(tmp_path: Path) -> None:
+    frame = lz4(record(bytes(Random(0).choices(range(256), k=200_000))))
+    assert begins_record(frame + frame, 0) and begins_record(frame + frame, len(frame))
+
+
+def test_frames_to_skip_may_stand_before_each_frame(tmp_path: Path) -> None:
+    """pzstd writes them."""
+    table = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
+    records = [record(b"page %d" % n) for n in range(6)]
+    data = b"".join(table + zstandard.ZstdCompressor().compress(one) for one in records)
+    path = tmp_path / "a.warc.zst"
+    path.write_bytes(data)
+    assert [r.payload for r in read(path)] == [b"page %d" % n for n in range(6)]
+    path.write_bytes(data[:-1])
+    assert read(path)[-1].broken in ("truncated_record", "broken_record")

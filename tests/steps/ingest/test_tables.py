@@ -167,6 +167,29 @@ def test_a_table_that_is_cut_off_says_so(tmp_path: Path, pack: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["jsonl", "json"])
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, zstandard.ZstdCompressor().compress, lz4], ids=["gz", "zst", "lz4"]
+)
+def test_empty_frames_and_frames_to_skip_lose_nothing(tmp_path: Path, name: str, pack: Any) -> None:
+    rows = [json.dumps({"text": f"line {n}"}).encode() for n in range(3000)]
+    data = b"\n".join(rows) if name == "jsonl" else b"[" + b",".join(rows) + b"]"
+    half = len(data) // 2
+    first, second, empty = pack(data[:half]), pack(data[half:]), pack(b"")
+    table = b"\x5d\x2a\x4d\x18\x04\0\0\0abcd"
+    files = [empty * 3 + first + second, first + empty * 5 + second + empty]
+    if pack not in (gzip.compress, lz4):
+        files += [table + first + table + second, first + table * 2 + second + table]
+    path = tmp_path / "a"
+    for file in files:
+        path.write_bytes(file)
+        records = (read_jsonl if name == "jsonl" else read_json)(path, PLAIN, LIMIT)
+        assert [record.text for record in records] == [f"line {n}" for n in range(3000)]
+        path.write_bytes(file[: file.index(second) + len(second) - 1])
+        *_, last = (read_jsonl if name == "jsonl" else read_json)(path, PLAIN, LIMIT)
+        assert last.broken in ("truncated_object", "malformed_json")
+
+
+@pytest.mark.parametrize("name", ["jsonl", "json"])
 def test_numbers_and_nesting_without_bounds_are_malformed(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a"
     values = ['{"text": "good"}', "[" * 100_000 + "]" * 100_000, '{"text": ' + "9" * 10_000 + "}"]
@@ -188,6 +211,30 @@ def test_parquet_that_repeats_a_large_value_is_read_value_by_value(tmp_path: Pat
         record.text = record.text[:1] if record.text else None
         records.append(record)
     assert [r.text for r in records] == ["x"] * 4_000 and [r.row for r in records] == list(range(4_000))
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", None])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_texts_of_parquet_are_read_and_measured_whatever_their_writer(
+    tmp_path: Path, encoding: str | None, kind: pa.DataType
+) -> None:
+    """Version 2 of DuckDB's and Spark's writers encode deltas; Polars' texts are views."""
+    texts = ["one", "", None, "四" * 10, "x" * 5000, "one"] * 20
+    table = pa.table({"text": pa.array(texts).cast(kind)})
+    path = tmp_path / "a.parquet"
+    how = {"column_encoding": {"text": encoding}} if encoding else {}
+    pq.write_table(table, path, use_dictionary=encoding is None, row_group_size=50, **how)
+    records = list(read_parquet(path, PLAIN, 4000))
+    assert [r.size for r in records] == [len((text or "").encode()) for text in texts]
+    assert [r.broken for r in records] == [
+        None,
+        None,
+        "malformed_record",
+        None,
+        "oversized_record",
+        None,
+    ] * 20
+    assert [r.text for r in records if not r.broken] == [t for t in texts if t is not None and len(t) < 4000]
 
 
 def test_damaged_parquet_gives_the_rows_before_the_damage(tmp_path: Path) -> None:
