@@ -62,7 +62,7 @@ def check_pairs(table: pa.Table) -> None:
     if not is_supervised(table.column_names):
         return
     same = pc.fill_null(pc.equal(joined(*(table[name] for name in PAIR)), table["text"]), False)
-    if not pc.all(same).as_py():
+    if not pc.all(same, min_count=0).as_py():
         row = pc.index(same, False).as_py()
         raise DataError(
             f"the text of document {table['doc_id'][row].as_py()} (row {row}) is not its prompt and response on lines "

@@ -80,6 +80,15 @@ def test_pairs_lose_lines_on_their_own_side_and_go_where_a_side_is_lost(tmp_path
     ]
 
 
+def test_a_shard_of_pairs_may_be_left_with_none(tmp_path: Path) -> None:
+    rows = [
+        [{"text": f"{p}\n{r}", "prompt": p, "response": r, "task": "qa", "language": "zh"}]
+        for p, r in ((GOOD["zh"], SPAM), (SPAM, GOOD["zh"]))
+    ]
+    made = run(tmp_path, make_corpus(tmp_path, rows))
+    assert texts(made) == [] and made.counts.total.removed.documents == 2
+
+
 def test_documents_lines_and_sentences_go_and_the_ledger_says_which(tmp_path: Path) -> None:
     made = run(tmp_path, make_corpus(tmp_path, shards()))
     assert texts(made) == [GOOD["zh"], GOOD["zh"], GOOD["en"], GOOD["zh"]]
