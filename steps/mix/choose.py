@@ -111,7 +111,10 @@ def in_order(stage: int, own: list[Taken], replays: list[Taken], rows: Rows) -> 
 
     picked = joined([t.rows for t in every], np.int64)
     passes = joined([t.passes for t in every], np.int64)
-    keys = derive(derive(rows.key[picked], ORDER_SALT + stage), 0) ^ derive(passes.astype(np.uint64), stage)
+    # Each pass draws its own numbers from a row's key: with the same bits changed in all, it would keep neighbours.
+    # The last line leaves stages of one pass in the order that they have had.
+    keys = derive(derive(rows.key[picked], ORDER_SALT + stage), passes)
+    keys ^= derive(np.zeros(1, np.uint64), stage)
     # A row is taken once per pass, so (key, row, pass) is unique and the order total.
     order = np.lexsort((passes, picked, keys))
     sizes = [len(t.rows) for t in every]

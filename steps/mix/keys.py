@@ -30,10 +30,13 @@ def text_keys(texts: pa.ChunkedArray, seed: int) -> np.ndarray:
     return np.fromiter(keys, np.uint64, len(array))
 
 
-def derive(keys: np.ndarray, salt: int) -> np.ndarray:
-    """Independent keys for another use: the splitmix64 finaliser of key + salt × golden ratio (Steele et al., 2014)."""
+def derive(keys: np.ndarray, salt: int | np.ndarray) -> np.ndarray:
+    """Independent keys for another use: the splitmix64 finaliser of key + salt × golden ratio (Steele et al., 2014).
+
+    ``salt`` is one number from 0, or one per key.
+    """
     with np.errstate(over="ignore"):
-        z = keys + np.uint64(salt + 1) * np.uint64(0x9E3779B97F4A7C15)
+        z = keys + (np.asarray(salt).astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))

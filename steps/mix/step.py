@@ -246,7 +246,7 @@ def data_sets(table: pa.Table, own: bool, config: Config) -> list[str | None]:
 
 STEP = Step(
     name="mix",
-    version=5,
+    version=6,  # 6: every pass over a set has an order of its own
     config=Config,
     run=run,
     inputs=(

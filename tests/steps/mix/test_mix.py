@@ -120,6 +120,31 @@ def test_epochs_repeat_whole_passes(tmp_path: Path, approved: None) -> None:
     assert [sum(row["pass"] == n for row in rows) for n in (0, 1, 2)] == [54, 54, 27]
 
 
+def test_every_pass_over_a_set_is_shuffled_anew() -> None:
+    size = 2000
+    keys = np.random.default_rng(1).integers(0, 2**64, (2, size), dtype=np.uint64)
+    rows = Rows(
+        keys[0],
+        keys[1],
+        np.full(size, 100),
+        np.zeros(size, np.int32),
+        np.zeros(size, np.int32),
+        ["web/a"],
+        ["en"],
+    )
+    plan = choose(rows, Config(web={"a": {"epochs": 4}}, heldout_documents=1)).plans[1]
+    orders = [plan.rows[plan.passes == number] for number in range(4)]
+    neighbours = [
+        {frozenset(pair) for pair in zip(order[:-1].tolist(), order[1:].tolist(), strict=True)}
+        for order in orders
+    ]
+    places = np.argsort(orders, axis=1)
+    for one in range(4):
+        for other in range(one):
+            assert len(neighbours[one] & neighbours[other]) < 15  # 2 of 1,999 by chance
+            assert abs(np.corrcoef(places[one], places[other])[0, 1]) < 0.1
+
+
 def test_an_unknown_source_is_a_config_error(tmp_path: Path, approved: None) -> None:
     with pytest.raises(ConfigError, match="nothing_here"):
         make_mix(tmp_path, supervised=MIX["supervised"] | {"nothing_here": MIX["supervised"]["sets/qa"]})
