@@ -21,6 +21,7 @@ from resiliparse.parse.encoding import detect_mime
 from steps.ingest.arc import is_arc, read_arc
 from steps.ingest.compressed import first_frame
 from steps.ingest.digests import Digests, wrong_digest
+from steps.ingest.http_body import decode_body
 from steps.ingest.records import TEXT_TYPES, RawRecord, Skipped
 from steps.ingest.tail import tail_of
 
@@ -266,21 +267,22 @@ def _http_record(block: bytes) -> WarcRecord:
 
 
 def _http_body(block: bytes, limit: int) -> bytes | None:
-    """The body with transfer and content encoding undone, as many crawlers store it already decoded: with
-    either.
-    """
-    for auto_decode in ("all", "content", "none"):
-        record = _http_record(block)
-        try:
-            record.parse_http(auto_decode=auto_decode, strict_mode=False)
-            body = _read(record.reader, limit + 1)
-        except BaseException as problem:
-            _failure(problem)
-            continue
-        # with "none", what a header calls compressed must not look it
-        if auto_decode != "none" or not body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
-            return body
-    return None
+    """The body with transfer and content encoding undone; None where it is not as its headers say."""
+    record = _http_record(block)
+    try:
+        record.parse_http(auto_decode="all", strict_mode=False)
+        return _read(record.reader, limit + 1)
+    except BaseException as problem:
+        _failure(problem)
+    record = _http_record(block)
+    record.parse_http(auto_decode="none", strict_mode=False)
+    headers = record.http_headers
+    body = _read(record.reader, len(block))
+    try:
+        return decode_body(body, headers.get("Transfer-Encoding"), headers.get("Content-Encoding"), limit)
+    except BaseException as problem:
+        _failure(problem)
+        return None
 
 
 def _take(out: RawRecord, body: bytes, media: str | None, charset: str | None) -> None:

@@ -9,6 +9,7 @@ import re
 from typing import Any, Literal
 
 Digests = Literal["none", "block", "all"]
+_CHUNK_LINE = 1024  # bytes; an extension may stand behind the size (RFC 9112 §7.1.1)
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")  # ClueWeb09 has bare newlines
 _ALGORITHMS = {"sha1": "sha1", "sha256": "sha256", "sha512": "sha512", "md5": "md5"}
 
@@ -26,7 +27,7 @@ def wrong_digest(headers: Any, block: bytes, digests: Digests) -> str | None:
     stated = headers.get("WARC-Payload-Digest") if digests == "all" else None
     if stated and block.startswith(b"HTTP/"):
         body = _HEADERS_END.split(block, maxsplit=1)[-1]
-        if not any(_matches(stated, payload) for payload in (body, _dechunked(body), block)):
+        if not any(_matches(stated, payload) for payload in (body, dechunked(body), block)):
             return "its payload does not have the WARC-Payload-Digest that the record says"
     return None
 
@@ -60,12 +61,12 @@ def _decoded(value: str, size: int) -> bytes | None:
     return None
 
 
-def _dechunked(body: bytes) -> bytes | None:
+def dechunked(body: bytes) -> bytes | None:
     """The body with chunked transfer encoding undone; None where it has none."""
     parts: list[bytes] = []
     place = 0
     while True:
-        line = body.find(b"\r\n", place, place + 32)
+        line = body.find(b"\r\n", place, place + _CHUNK_LINE)
         try:
             size = int(body[place:line].partition(b";")[0], 16) if line > 0 else -1
         except ValueError:

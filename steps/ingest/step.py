@@ -236,7 +236,7 @@ def form_of(item: SourceObject, form: str) -> str:
 
 STEP = Step(
     name="ingest",
-    version=5,
+    version=6,
     config=Config,
     run=run,
     inputs=(Input("source"),),
