@@ -12,6 +12,14 @@ from typing import Any
 from steps.core.errors import ConfigError, StepError
 from steps.core.store import Store, open_store
 
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
 MODELS = "TOKENMILL_MODELS"  # names the folder or s3:// prefix of base models
 
 
@@ -52,8 +60,33 @@ class Architecture:
         return 6.0 * products * positions + 6.0 * self.layers * self.hidden * area
 
 
+def wrong_settings(config: Any) -> list[str]:
+    """What is missing or impossible in a LLaMA's config.json, one sentence each."""
+    if not isinstance(config, dict):
+        return ["it is not a mapping of settings"]
+    sizes: dict[str, Any] = {name: config.get(name) for name in SIZES}
+    sizes |= {name: config[name] for name in ("num_key_value_heads", "head_dim") if config.get(name)}
+    wrong = [
+        f"{name} is {found!r:.40}, expected a whole number above 0"
+        for name, found in sizes.items()
+        if type(found) is not int or found < 1
+    ]
+    if not isinstance(config.get("rms_norm_eps"), (int, float)):
+        wrong.append(f"rms_norm_eps is {config.get('rms_norm_eps')!r:.40}, expected a number")
+    for name in ("rope_parameters", "rope_scaling"):
+        if not isinstance(config.get(name) or {}, dict):
+            wrong.append(f"{name} is {config[name]!r:.40}, expected a mapping")
+    if not wrong and sizes["num_attention_heads"] % sizes.get("num_key_value_heads", 1):
+        wrong.append("num_attention_heads is no multiple of num_key_value_heads")
+    if not wrong and "head_dim" not in sizes and sizes["hidden_size"] % sizes["num_attention_heads"]:
+        wrong.append("hidden_size is no multiple of num_attention_heads")
+    return wrong
+
+
 def read_architecture(config: dict[str, Any]) -> Architecture:
     """The architecture in a config.json. Raises ConfigError for what this trainer cannot reproduce exactly."""
+    if odd := wrong_settings(config):
+        raise ConfigError("the model's config.json is not one that train can run: " + "; ".join(odd))
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     size = int(config["hidden_size"]) // int(config["num_attention_heads"])
@@ -97,7 +130,8 @@ def planned_architecture(start: Any, multiple: int = 1) -> Architecture | None:
         described = _base_config(start.base.name)
         if described is None:
             return None
-        base = read_architecture({**described, "tie_word_embeddings": False})
+        untied = {**described, "tie_word_embeddings": False} if isinstance(described, dict) else described
+        base = read_architecture(untied)
     else:
         base = Architecture(
             vocabulary=made.vocabulary,

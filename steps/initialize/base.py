@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from steps.core.architecture import MODELS, model_store
+from steps.core.architecture import MODELS, model_store, wrong_settings
 from steps.core.digest import file_digest, json_digest
 from steps.core.errors import ConfigError
 from steps.initialize import tokenizer, weights
@@ -72,8 +72,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
         described: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
     except ValueError:
         raise ConfigError(f"the base's {SETTINGS} is not JSON") from None
-    if described.get("model_type") != "llama":
+    if isinstance(described, dict) and described.get("model_type") != "llama":
         raise ConfigError(f"initialize.base is a {described.get('model_type')!r} model, not a llama")
-    if not isinstance(described.get("max_position_embeddings"), int):
-        raise ConfigError(f"the base's {SETTINGS} does not say max_position_embeddings")
+    if wrong := wrong_settings(described):
+        raise ConfigError(f"the base's {SETTINGS} is not a LLaMA's: {'; '.join(wrong)}")
     return described

@@ -125,6 +125,7 @@ def read_held(files: Files, entries: list[FileEntry], limit: int) -> dict[str, l
 def make_model(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     """Tokenizer and weights of the extended model, written as a Hugging Face folder; returns facts."""
     from steps.initialize.base import fetch_base, make_base, read_settings
+    from steps.initialize.weights import check_weights
 
     config: Config = part.config
     files = Files(part.store, task["folder"])
@@ -143,6 +144,7 @@ def make_model(task: dict[str, Any], part: PartWriter) -> dict[str, Any]:
     else:
         fetch_base(config, folder)
     described = read_settings(folder)
+    check_weights(folder, described)
     base = vocab.Base.of_folder(folder)
     counted = count_all(pa.concat_tables(files.read_table(entry) for entry in counts))
     characters = vocab.choose(base, config.character_list, counted, config.characters)

@@ -80,6 +80,25 @@ def extend(model: bytes, characters: list[str]) -> bytes:
     extended = parse(model)
     if extended.trainer_spec.model_type != proto.TrainerSpec.BPE or not extended.trainer_spec.byte_fallback:
         raise ConfigError("the base's tokenizer.model is not a BPE model with byte fallback, as LLaMA's is")
+    spec, first = extended.normalizer_spec, extended.trainer_spec
+    differs = [
+        f"{name} is {found}"
+        for name, found, wanted in [
+            ("add_dummy_prefix", spec.add_dummy_prefix, True),
+            ("remove_extra_whitespaces", spec.remove_extra_whitespaces, False),
+            ("escape_whitespaces", spec.escape_whitespaces, True),
+            ("treat_whitespace_as_suffix", first.treat_whitespace_as_suffix, False),
+            ("normalization", spec.name if spec.precompiled_charsmap else "none", "none"),
+        ]
+        if found != wanted
+    ]
+    if (
+        differs
+    ):  # `fast_tokenizer` would give other tokens than it, which export would find after all training
+        raise ConfigError(
+            f"the base's tokenizer.model changes text in another way than LLaMA's ({', '.join(differs)}); where the "
+            "folder has tokenizer.json, take tokenizer.model away"
+        )
     known = {piece.piece for piece in extended.pieces}
     wrong = [c for c in characters if len(c) != 1 or c in known]
     if wrong or len(set(characters)) != len(characters):
