@@ -70,17 +70,22 @@ class OwnTokenizer:
 
         self.name = "tokenizer.json"
         fast = Tokenizer.from_file(str(folder / self.name))
+        fast.encode_special_tokens = True
         self.encode = lambda text: fast.encode(text, add_special_tokens=False).ids
         self.decode, self.size = fast.decode, fast.get_vocab_size()
 
 
 def check_tokenizer(folder: Path, texts: list[str]) -> None:
-    """Raise DataError unless transformers encodes ``texts`` as the tokenizer does that encoded the training text."""
+    """Raise DataError unless transformers encodes ``texts`` as the tokenizer does that encoded the training text.
+
+    ``</s>`` written in a text is text to both, as it was to `pack`: pages hold such tags.
+    """
     from transformers import AutoTokenizer
 
     own, loaded = OwnTokenizer(folder), AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for text in texts:
-        if loaded(text, add_special_tokens=False).input_ids != own.encode(text):
+        found = loaded(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        if found != own.encode(text):
             raise DataError(f"transformers and {own.name} disagree on {text[:40]!r}: initialize again")
 
 

@@ -22,9 +22,10 @@ from steps.core.step import Outcome, run_step
 from steps.export.card import plain
 from steps.export.check import check_tokenizer, compare_logits, probe_texts
 from steps.export.weights import plan_shards
-from steps.initialize.vocabulary import FAST, Base, extend
+from steps.initialize.tokenizer import train_tokenizer
+from steps.initialize.vocabulary import FAST, SENTENCEPIECE, Base, extend
 from tests.steps.initialize.test_fast import byte_level, unknown
-from tests.steps.training import MIX, approve_all, make_mix, make_model, make_pack, make_train
+from tests.steps.training import MIX, PROSE, approve_all, make_mix, make_model, make_pack, make_train
 
 VERDICT = SimpleNamespace(
     population=60, readers=("automatic",), read=60, rate=0.0, bound_rate=0.0009, policy_digest="c" * 64
@@ -194,6 +195,21 @@ def test_a_tokenizer_without_sentencepiece_is_checked_by_its_only_file(tmp_path:
     ids = torch.tensor([*fast_ids(tmp_path, texts[0]), 10**6])  # a row of padding stands for no text
     save_file({"0.ids": ids}, tmp_path / "probe.safetensors")
     assert probe_texts(tmp_path, tmp_path / "probe.safetensors") == [texts[0]]
+
+
+@pytest.mark.parametrize(
+    "text", ["an old price <s>12</s> and 10", "<unk>", "a </s> b <s>", "<|end_of_text|> x"]
+)
+@pytest.mark.parametrize("name", [SENTENCEPIECE, FAST])
+def test_names_of_special_tokens_in_a_page_are_text_to_export_too(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    """It had refused the trained model, after all stages, where such a page was among those of the probe."""
+    base = Base.of(name, train_tokenizer([PROSE], 320) if name == SENTENCEPIECE else byte_level())
+    config = {"max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 1}
+    for file, data in extend(base, [], config).files.items():
+        (tmp_path / file).write_bytes(data)
+    check_tokenizer(tmp_path, [text])
 
 
 def fast_ids(folder: Path, text: str) -> list[int]:
