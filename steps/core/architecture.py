@@ -152,7 +152,7 @@ def planned_architecture(start: Any, multiple: int = 1) -> Architecture | None:
 def model_store() -> Store | None:
     """Where base models are; None where `MODELS` names no place."""
     place = os.environ.get(MODELS, "")
-    return open_store(place if "://" in place else Path(place).resolve().as_uri()) if place else None
+    return open_store(place if "://" in place else f"file://{Path(place).resolve()}") if place else None
 
 
 def _base_config(name: str) -> dict[str, Any] | None:

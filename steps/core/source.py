@@ -17,6 +17,7 @@ from steps.core.store import ObjectMissing, open_store
 
 OBJECTS_FILE = "objects.json"
 REMOTE = ("http://", "https://")
+_NAME_BYTES = 100  # of a key that its local copy is named by; a file system takes 255
 _RANGE = 16 << 20
 Kind = Literal["web", "reference", "code", "math", "law", "supervised", "benchmark"]
 
@@ -83,7 +84,7 @@ def fetch_object(item: SourceObject, locations: Mapping[str, str], directory: Pa
     ``locations`` maps source names to URIs. Raises DataError if the object is gone or has changed.
     """
     base = _place(item, locations)
-    path = directory / f"{len(os.listdir(directory)):05d}-{Path(item.key).name[-100:]}"
+    path = _local(item, directory)
     if base.startswith(REMOTE):
         from steps.core.remote import download, join  # ssl and email: not for those who read a store
 
@@ -108,7 +109,7 @@ def fetch_piece(
     Raises DataError if the object is gone or has changed.
     """
     base = _place(item, locations)
-    path = directory / f"{len(os.listdir(directory)):05d}-{Path(item.key).name[-100:]}"
+    path = _local(item, directory)
     if base.startswith(REMOTE):
         from steps.core.remote import download, join
 
@@ -123,6 +124,11 @@ def fetch_piece(
             f"source {item.source}: {base}/{item.key} has changed since it was planned; plan a new run"
         )
     return path
+
+
+def _local(item: SourceObject, directory: Path) -> Path:
+    name = Path(item.key).name.encode()[-_NAME_BYTES:].decode(errors="ignore")
+    return directory / f"{len(os.listdir(directory)):05d}-{name}"
 
 
 def _place(item: SourceObject, locations: Mapping[str, str]) -> str:

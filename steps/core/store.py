@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
-from urllib.parse import urlsplit
 
 from steps.core.errors import CredentialError, DataError, ServiceError, StorageFullError, UsageError
 
@@ -119,11 +118,13 @@ class Store(ABC):
 
 def open_store(uri: str) -> Store:
     """The store at ``s3://bucket[/prefix]`` or ``file:///directory``. Raises UsageError for another scheme."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and not parts.netloc and parts.path:
-        return FileStore(Path(parts.path))
-    if parts.scheme == "s3" and parts.netloc:
-        return S3Store(parts.netloc, parts.path.strip("/"))
+    scheme, _, place = uri.partition("://")  # no urlsplit: "#" and "?" are parts of paths and keys
+    scheme = scheme.lower()
+    if scheme == "file" and place.startswith("/"):
+        return FileStore(Path(place))
+    bucket, _, prefix = place.partition("/")
+    if scheme == "s3" and bucket:
+        return S3Store(bucket, prefix.strip("/"))
     raise UsageError(f"store {uri!r} is neither s3://bucket/prefix nor file:///directory")
 
 
@@ -240,12 +241,17 @@ class FileStore(Store):
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         base = self.root / prefix.rsplit("/", 1)[0] if "/" in prefix else self.root
         found = []
-        for directory, _, names in os.walk(base):
+        for directory, _, names in os.walk(base, onerror=_unreadable):
             for name in names:
                 path = Path(directory, name)
                 key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix) and not name.startswith("."):
+                if not key.startswith(prefix) or name.startswith("."):
+                    continue
+                try:
                     found.append((key, path.stat().st_size))
+                except FileNotFoundError:
+                    if path.is_symlink():  # else it was deleted just now
+                        raise ObjectMissing(f"object {path} is a link that leads nowhere") from None
         for key, size in sorted(found):
             yield ObjectInfo(key, size, "")
 
@@ -262,6 +268,14 @@ class FileStore(Store):
                 yield temporary, target
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+def _unreadable(error: OSError) -> None:
+    """Of a folder that cannot be listed nothing may be passed over; one that is not there is empty."""
+    if isinstance(error, PermissionError):
+        raise CredentialError(f"folder {error.filename}: permission denied") from None
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise ServiceError(f"folder {error.filename}: {error.strerror}") from None
 
 
 def _md5() -> Any:
@@ -383,6 +397,8 @@ class S3Store(Store):
                 Bucket=self.bucket, Prefix=full
             ):
                 for item in page.get("Contents", []):
+                    if item["Key"].endswith("/") and not item["Size"]:
+                        continue  # what consoles make where a folder is created
                     yield ObjectInfo(item["Key"][cut:], item["Size"], item["ETag"].strip('"'))
 
     def delete(self, key: str) -> None:

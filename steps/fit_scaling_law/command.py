@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
             raise UsageError(f"{path}: no such file")
         size, digest = path.stat().st_size, file_digest(path)
         item = SourceObject(source="measurements", key=path.name, bytes=size, sha256=digest)
-        locations = {"measurements": path.resolve().parent.as_uri()}
+        locations = {"measurements": f"file://{path.resolve().parent}"}
     source = run_step(
         "plan",
         config={

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     """Fix the two files by sha256, take them over, and enter the artifact into the catalog."""
     uri = arguments.place.rstrip("/")
-    place = uri if "://" in uri else Path(uri).resolve().as_uri()
+    place = uri if "://" in uri else f"file://{Path(uri).resolve()}"
     config = {
         "dump": arguments.name,
         "sources": [SourceSettings(name="published", kind="reference").model_dump()],

@@ -80,7 +80,7 @@ def train(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
     settings = SourceSettings(name=SEEDS, kind="supervised", task="topic", fields=fields)
     item = SourceObject(source=SEEDS, key=path.name, bytes=path.stat().st_size, sha256=file_digest(path))
     listing = {"dump": arguments.name, "sources": [settings.model_dump()], "objects": [item.model_dump()]}
-    locations = {SEEDS: path.resolve().parent.as_uri()}
+    locations = {SEEDS: f"file://{path.resolve().parent}"}
     source = run_step("plan", config=listing, inputs={}, root=root, locations=locations)
     corpus = run_step("ingest", config={}, inputs={"source": source.ref}, root=root, locations=locations)
     more = settings_of(arguments.config) if arguments.config else {}

@@ -97,7 +97,7 @@ def import_corpus(arguments: argparse.Namespace, root: str) -> dict[str, Any]:
         "sources": [settings.model_dump()],
         "objects": [item.model_dump() for item in objects],
     }
-    locations = {arguments.name: folder.as_uri()}
+    locations = {arguments.name: f"file://{folder}"}
     source = run_step("plan", config=config, inputs={}, root=root, locations=locations)
     made = run_step("ingest", config={}, inputs={"source": source.ref}, root=root, locations=locations)
     return result_of(made, "ingest").model_dump()

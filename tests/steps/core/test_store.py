@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 
 from steps.core.catalog import Catalog
 from steps.core.errors import CredentialError, DataError, ServiceError, StorageFullError, UsageError
+from steps.core.source import SourceObject, fetch_object
 from steps.core.step import run_step
 from steps.core.store import ObjectMissing, S3Store, Store, open_store
 from tests.steps.core.toy import MAKE
@@ -40,6 +41,69 @@ def test_replace_needs_the_current_tag(store: Store) -> None:
     assert not store.replace("x", b"3", tag)
     assert not store.replace("x", b"3", None)
     assert store.get("x") == b"2"
+
+
+ODD = [
+    "a b",
+    "a%20b",
+    "a+b",
+    "数据",
+    "a&b=c?d",
+    "#x",
+    "x#y",
+    "'\"",
+    "[x]*",
+    "%2F",
+    "e\u0301",
+    "é",
+    "😀",
+    "a:b;c,d",
+    " x ",
+]
+
+
+def test_roots_and_keys_may_have_any_characters(store: Store, tmp_path: Path) -> None:
+    for name in ODD:
+        beside = open_store(f"{store.uri}/in {name}/deep")
+        beside.put(f"{name}/{name}.jsonl", name.encode())
+        assert open_store(beside.uri).get(f"{name}/{name}.jsonl") == name.encode()
+        beside.download(f"{name}/{name}.jsonl", tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == name.encode()
+    assert [info.key for info in store.list()] == sorted(f"in {n}/deep/{n}/{n}.jsonl" for n in ODD)
+
+
+def test_an_object_with_a_long_name_is_fetched(tmp_path: Path) -> None:
+    key = f"{'数' * 83}.jsonl"
+    (tmp_path / key).write_bytes(b"{}")
+    item, work = SourceObject(source="s", key=key, bytes=2), tmp_path / "work"
+    work.mkdir()
+    assert fetch_object(item, {"s": f"file://{tmp_path}"}, work).read_bytes() == b"{}"
+
+
+def test_what_consoles_make_for_a_folder_is_no_object(s3_root: str) -> None:
+    store = open_store(s3_root)
+    assert isinstance(store, S3Store)
+    for key in ("", "sub/"):
+        store.client.put_object(Bucket=store.bucket, Key=f"{store.prefix}/{key}", Body=b"")
+    store.put("sub/a.jsonl", b"{}")
+    assert [info.key for info in store.list()] == ["sub/a.jsonl"]
+
+
+def test_a_link_that_leads_nowhere_and_a_folder_without_permission_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"file://{tmp_path}/root")
+    store.put("good.jsonl", b"{}")
+    (tmp_path / "root/lost.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ObjectMissing, match=r"lost\.jsonl is a link that leads nowhere"):
+        list(store.list())
+
+    def denied(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", denied)  # tests run as root, whom no folder is closed to
+    with pytest.raises(CredentialError, match="permission denied"):
+        list(store.list())
 
 
 def test_objects_are_listed_by_prefix_in_order_and_read_by_range(store: Store, tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_export_writes_jsonl_and_parquet(imported: tuple[str, Path]) -> None:
     assert main(["corpus", "export", ref, str(folder / "jsonl"), *root]) == 64
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    for name in ("my data", "数据", "50%", "C#"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "a b#1.jsonl").write_text('{"text": "one"}\n')
+        assert main(["corpus", "import", str(folder), "--root", f"file://{tmp_path}/root of {name}"]) == 0
+        assert (tmp_path / f"root of {name}" / "ingest").is_dir()
+
+
 def test_an_empty_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["corpus", "import", str(tmp_path), "--root", f"file://{tmp_path}/root"]) == 64
     assert "no .jsonl" in capsys.readouterr().err
