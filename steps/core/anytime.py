@@ -92,8 +92,9 @@ def log_evidence(found: int, population: int, sample: int, sensitivity: float, l
 
 
 def passes(found: int, population: int, sample: int, sensitivity: float, limit: float, alpha: float) -> bool:
-    """Whether the evidence reaches 1/alpha."""
-    return log_evidence(found, population, sample, sensitivity, limit) >= -math.log(alpha)
+    """Whether the evidence reaches 1/alpha; with an alpha of 0 only what is certain does."""
+    wanted = -math.log(alpha) if alpha > 0 else math.inf
+    return log_evidence(found, population, sample, sensitivity, limit) >= wanted
 
 
 def defect_bound(found: int, population: int, sample: int, sensitivity: float, alpha: float) -> int:

@@ -138,6 +138,12 @@ def _configs(
             _set(changed[section], field.split("."), load_yaml(value))
         except (yaml.YAMLError, TypeError) as error:
             problems.append(f"{path}: override {override!r}: {str(error).splitlines()[0]}")
+    for name, stage in known.items():
+        problems += [
+            f"{name}.{field}: is {value!r} by its place in the DAG; leave it out (got {changed[name][field]!r:.60})"
+            for field, value in stage.defaults.items()
+            if changed[name].get(field) != value
+        ]
     configs = {}
     for name, values in changed.items():
         try:

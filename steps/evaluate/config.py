@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from steps.core.config import StepConfig
 from steps.core.policy import DEFECT_CLASSES, Policy
@@ -54,3 +54,15 @@ class Config(StepConfig):
     defects: tuple[str, ...] = Field(
         DEFECT_CLASSES, min_length=1, description="Defect classes that are seeded."
     )
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Config:
+        if unknown := sorted(set(self.defects) - set(DEFECT_CLASSES)):
+            raise ValueError(f"defects: {', '.join(unknown)} unknown; there are {', '.join(DEFECT_CLASSES)}")
+        policy = self.policy
+        if policy.bound == "exact" and policy.alphas(1)[0] <= 0:
+            raise ValueError(
+                f"policy: confidence {policy.confidence:g} leaves no error for the sampling when alpha_sensitivity "
+                f"takes {policy.alpha_sensitivity:g}, so that nothing could pass; lower one of them"
+            )
+        return self

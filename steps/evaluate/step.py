@@ -17,7 +17,6 @@ import pyarrow as pa
 from steps.core.artifact import Files
 from steps.core.corpus import ROW, Corpus, CorpusShard
 from steps.core.draw import count_strata, lowest_rows, sample_seed
-from steps.core.errors import ConfigError
 from steps.core.labels import Label, labels_table
 from steps.core.manifest import FileEntry
 from steps.core.parts import open_artifact
@@ -29,7 +28,6 @@ from steps.evaluate.detectors import Finding, read_batch
 from steps.evaluate.drift import chart, comparisons
 from steps.evaluate.report import report
 from steps.evaluate.sampling import allocate, host_shares
-from steps.evaluate.seeding import INJECTIONS
 
 SAMPLE_SCHEMA = pa.schema(
     [
@@ -60,11 +58,6 @@ HOST_MINIMUM_BYTES = 200
 def run(ctx: StepContext) -> None:
     """Count the strata, draw rows by their keys, read and measure the drawn ones, add the seeded defects."""
     config: Config = ctx.config
-    unknown = sorted(set(config.defects) - set(INJECTIONS))
-    if unknown:
-        raise ConfigError(
-            f"evaluate.defects: {', '.join(unknown)} unknown; there are {', '.join(INJECTIONS)}"
-        )
     corpus = ctx.corpus()
     counted = ctx.map("count", count_strata, [{"shard": shard.index} for shard in corpus.shards])
     counts: Counter[str] = Counter()

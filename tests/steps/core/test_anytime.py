@@ -98,3 +98,8 @@ def test_reading_on_until_it_passes_passes_falsely_in_at_most_five_percent(
 
 def test_a_clean_corpus_passes() -> None:
     assert passes_anytime(100_000, 0.0, 1.0, 5, 1) == 1.0
+
+
+def test_with_no_error_left_only_what_is_certain_passes() -> None:
+    assert not anytime.passes(0, 1000, 1000, 0.99, 0.001, 0.0)
+    assert anytime.plan_sample(1000, 0.001, 0.99, 0.0) is None

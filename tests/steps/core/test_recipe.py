@@ -125,3 +125,45 @@ def test_numbers_that_no_fingerprint_can_hold_are_refused_by_field_all_at_once()
     assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == [
         setting.partition("=")[0] for setting in settings
     ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "said"),
+    [
+        (
+            "demo_training",
+            ["pack_2.stage=1", "train_3.stage=2"],
+            ["pack_2.stage: is 2 by", "train_3.stage: is 3 by"],
+        ),
+        (
+            "demo_language_models",
+            ["language_model_zh.language=en"],
+            ["language_model_zh.language: is 'zh' by its place"],
+        ),
+        ("demo_factory", ["evaluate.look=2"], ["gate.look: 1, but evaluate.look is 2; set both alike"]),
+        ("demo_factory", ["gate.policy={limit: 0.02}"], ["gate.policy: differs from evaluate.policy"]),
+        (
+            "demo_factory",
+            ["evaluate.defects=[nonsense]"],
+            ["evaluate: Value error, defects: nonsense unknown; there are"],
+        ),
+        (
+            "demo_factory",
+            ["evaluate.policy.confidence=0.995"],
+            ["confidence 0.995 leaves no error for the sampling"],
+        ),
+    ],
+)
+def test_what_would_end_a_run_in_its_middle_is_refused_before_it(
+    recipe: str, settings: list[str], said: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_recipe(find_recipe(recipe), settings)
+    lines = str(error.value).splitlines()
+    assert len(lines) == len(said) and all(part in line for part, line in zip(said, lines, strict=True))
+
+
+def test_a_look_that_evaluate_and_gate_agree_on_is_taken() -> None:
+    _, configs = load_recipe(find_recipe("demo_factory"), ["evaluate.look=2", "gate.look=2"])
+    assert (configs["evaluate"].look, configs["gate"].look) == (2, 2)
+    assert load_recipe(find_recipe("demo_training"), ["pack_2.stage=2"])[1]["pack_2"].stage == 2
