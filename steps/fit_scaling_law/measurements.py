@@ -23,6 +23,7 @@ COLUMNS: dict[LawName, tuple[str, ...]] = {
 OPTIONAL = ("learning_rate", "replay", "stage_order", "stopped")  # read where they are there
 SHARES = ("ratio", "coherence", "readability", "similarity")
 ERRORS_SHOWN = 10
+LEAST = 1e-30  # squares of what is far below are 0 in floating point, and no law can be fitted to them
 MOST_LOSS = 1000  # nats per token, far above a guess among all tokens: ln of a million is 13.8
 SAME_START = 1e-4  # relative: one model measured on two machines (own choice)
 
@@ -98,6 +99,8 @@ def _problem(column: str, text: str) -> str:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
         return "is not a number of at least 0"
+    if value and not LEAST <= value <= 1 / LEAST:
+        return "is too near to 0, or too large, to have been measured"
     if column in SHARES and value > 1:
         return "is above 1; it is a share, not a percentage"
     if column == "loss" and not 0 < value <= MOST_LOSS:
