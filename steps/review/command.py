@@ -102,12 +102,25 @@ def read_export(content: Any, sample: Artifact, guideline: str) -> Iterator[Labe
     rows = {row["sample_id"]: row for row in table.to_pylist()}
     for number, task in enumerate(content):
         data = task.get("data") if isinstance(task, Mapping) else None
-        row = rows.get(data.get("sample_id")) if isinstance(data, Mapping) else None
+        row = rows.get(str(data.get("sample_id"))) if isinstance(data, Mapping) else None
         if data is None or row is None or data.get("doc_sha256") != row["doc_sha256"]:
             raise DataError(f"task {number} of the export is not of the sample {sample.reference.uri}")
-        for annotation in task.get("annotations") or []:
-            if not annotation.get("was_cancelled"):
-                yield _label(annotation, row, guideline, number)
+        try:
+            found = [
+                _label(annotation, row, guideline, number)
+                for annotation in task.get("annotations") or []
+                if not annotation.get("was_cancelled")
+            ]
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+        ) as error:  # a list or a text where Label Studio has a mapping
+            raise DataError(
+                f"task {number} of the export is damaged: an annotation is not as Label Studio writes it "
+                f"({type(error).__name__}: {error}); export the project again"
+            ) from None
+        yield from found
 
 
 def _label(annotation: Mapping[str, Any], row: Mapping[str, Any], guideline: str, number: int) -> Label:

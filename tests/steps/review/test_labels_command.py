@@ -106,3 +106,29 @@ def test_the_interface_offers_every_defect(sample: Artifact, capsys: pytest.Capt
     view = ElementTree.fromstring(capsys.readouterr().out)
     defects = view.find("Choices[@name='defects']")
     assert defects is not None and [choice.get("value") for choice in defects] == list(DEFECTS)
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        5,
+        [5],
+        [{"result": 3}],
+        [{"result": [7]}],
+        [{"result": [{"from_name": "passage", "value": {"start": 1}}]}],
+        [{"result": [{"from_name": "verdict", "value": "bad"}]}],
+        [{"result": [{"from_name": "defects", "value": {"choices": [[]]}}]}],
+    ],
+)
+def test_a_damaged_annotation_is_refused_with_its_task(
+    sample: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str], annotations: Any
+) -> None:
+    assert run(sample, "export", sample.local_ref, str(tmp_path / "tasks.json")) == 0
+    tasks = json.loads((tmp_path / "tasks.json").read_text())[:2]
+    (tmp_path / "done.json").write_text(json.dumps([{**tasks[0], "annotations": annotations}]))
+    assert run(sample, "import", sample.local_ref, str(tmp_path / "done.json")) == 65
+    assert "task 0 of the export" in capsys.readouterr().err
+    tasks[1]["data"]["sample_id"] = [1]
+    (tmp_path / "done.json").write_text(json.dumps(tasks))
+    assert run(sample, "import", sample.local_ref, str(tmp_path / "done.json")) == 65
+    assert "task 1 of the export is not of the sample" in capsys.readouterr().err
