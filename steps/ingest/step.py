@@ -236,7 +236,7 @@ def form_of(item: SourceObject, form: str) -> str:
 
 STEP = Step(
     name="ingest",
-    version=6,
+    version=7,
     config=Config,
     run=run,
     inputs=(Input("source"),),

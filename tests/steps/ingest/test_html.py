@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import codecs
+
 import pytest
 
 from steps.ingest.html import codec_name, decode
@@ -126,3 +128,62 @@ def test_a_page_cut_off_within_a_character_keeps_its_encoding(text: str, declare
 def test_a_wrong_byte_in_a_declared_encoding_does_not_change_it() -> None:
     found = decode((CHINESE * 3).encode("gb18030") + b"\xff<p>" + CHINESE.encode("gb18030"), "gbk")
     assert found.encoding == "gb18030" and found.text.count(CHINESE) == 4
+
+
+# WHATWG Encoding Standard, "Names and labels", by the codec that decodes them here. Other names of UTF-16 ("unicode")
+# stay unknown: servers give them to pages that are none, and half of all ASCII texts decode with it.
+LABELS = {
+    "utf-8": "utf8 UTF-8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
+    "cp866": "866 cp866 csibm866 ibm866",
+    "iso8859-2": "csisolatin2 iso-8859-2 iso-ir-101 iso8859-2 iso88592 iso_8859-2 iso_8859-2:1987 l2 latin2",
+    "iso8859-3": "csisolatin3 iso-8859-3 l3 latin3",
+    "iso8859-4": "csisolatin4 iso-8859-4 l4",
+    "iso8859-5": "csisolatincyrillic cyrillic iso-8859-5 iso_8859-5:1988",
+    "iso8859-6": "arabic asmo-708 csiso88596e csiso88596i ecma-114 iso-8859-6 iso-8859-6-e iso-8859-6-i",
+    "iso8859-7": "csisolatingreek ecma-118 elot_928 greek greek8 iso-8859-7 sun_eu_greek",
+    "iso8859-8": "csiso88598e hebrew iso-8859-8 iso-8859-8-e visual csiso88598i iso-8859-8-i logical",
+    "iso8859-10": "l6 latin6 iso-8859-10",
+    "iso8859-13": "iso-8859-13",
+    "iso8859-14": "iso-8859-14",
+    "iso8859-15": "iso-8859-15 l9 csisolatin9",
+    "iso8859-16": "iso-8859-16",
+    "koi8-r": "cskoi8r koi koi8 koi8-r koi8_r",
+    "koi8-u": "koi8-ru koi8-u",
+    "mac-roman": "csmacintosh mac macintosh x-mac-roman",
+    "cp874": "dos-874 iso-8859-11 tis-620 windows-874 iso885911",
+    "cp1250": "cp1250 windows-1250 x-cp1250",
+    "cp1251": "windows-1251 x-cp1251",
+    "cp1252": "ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 "
+    "iso88591 iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii windows-1252 x-cp1252",
+    "cp1253": "windows-1253",
+    "cp1254": "csisolatin5 iso-8859-9 l5 latin5 windows-1254",
+    "cp1255": "windows-1255",
+    "cp1256": "windows-1256",
+    "cp1257": "windows-1257",
+    "cp1258": "windows-1258",
+    "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
+    "gb18030": "chinese csgb2312 csiso58gb231280 gb2312 gb_2312 gb_2312-80 gbk iso-ir-58 x-gbk gb18030",
+    "big5hkscs": "big5 big5-hkscs cn-big5 csbig5 x-x-big5",
+    "euc_jp": "cseucpkdfmtjapanese euc-jp x-euc-jp",
+    "iso2022_jp": "csiso2022jp iso-2022-jp",
+    "cp932": "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis",
+    "cp949": "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 "
+    "ksc_5601 windows-949",
+    "utf-16-be": "utf-16be",
+    "utf-16-le": "utf-16le",
+}
+
+
+def test_every_label_that_browsers_know_is_known() -> None:
+    for codec, labels in LABELS.items():
+        for label in labels.split():
+            for said in (label, label.upper(), f" '{label}' "):
+                found = codec_name(said)
+                assert found and codecs.lookup(found) == codecs.lookup(codec), (said, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "codec"), [("葡萄牙", "gb_2312", "gbk"), ("été à Paris", "mac", "mac_roman")]
+)
+def test_a_short_page_is_read_by_what_it_declares(text: str, label: str, codec: str) -> None:
+    assert decode(f"<p>{text}</p>".encode(codec), label).text == f"<p>{text}</p>"
