@@ -133,6 +133,10 @@ def _label(annotation: Mapping[str, Any], row: Mapping[str, Any], guideline: str
             spans.append((value["start"], value["end"]))
     who = annotation.get("completed_by")
     name = who.get("email") or who.get("id") if isinstance(who, Mapping) else who
+    if not name:  # people without one would count as one reader
+        raise DataError(f"task {number} of the export: an annotation does not say who gave it (completed_by)")
+    if len(set(chosen.get(VERDICT, ()))) > 1:
+        raise DataError(f"task {number} of the export: the annotation of {name} says both good and bad")
     try:
         return Label(
             **row,

@@ -132,3 +132,28 @@ def test_a_damaged_annotation_is_refused_with_its_task(
     (tmp_path / "done.json").write_text(json.dumps(tasks))
     assert run(sample, "import", sample.local_ref, str(tmp_path / "done.json")) == 65
     assert "task 1 of the export is not of the sample" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("who", "verdicts", "said"),
+    [
+        (None, ["bad"], "does not say who gave it"),
+        ({}, ["bad"], "does not say who"),
+        (3, ["good", "bad"], "says both good and bad"),
+    ],
+)
+def test_an_answer_of_nobody_or_of_two_minds_is_refused(
+    sample: Artifact,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    who: Any,
+    verdicts: list[str],
+    said: str,
+) -> None:
+    assert run(sample, "export", sample.local_ref, str(tmp_path / "tasks.json")) == 0
+    task = json.loads((tmp_path / "tasks.json").read_text())[0]
+    (tmp_path / "done.json").write_text(
+        json.dumps([annotated(task, who, *(choice("verdict", v) for v in verdicts))])
+    )
+    assert run(sample, "import", sample.local_ref, str(tmp_path / "done.json")) == 65
+    assert said in capsys.readouterr().err
