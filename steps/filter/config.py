@@ -157,6 +157,12 @@ class Config(CorpusConfig):
         extra = values.pop("extra_word_lists", None) or {}
         if not isinstance(extra, dict):
             raise ValueError("extra_word_lists is not a mapping of category to files")
+        for category, files in extra.items():
+            named = isinstance(files, (list, tuple)) and all(isinstance(file, str) for file in files)
+            if not named or not isinstance(category, str):
+                raise ValueError(
+                    f"extra_word_lists: {category!r:.80} has no list of files (got {files!r:.80})"
+                )
         lists = [{"category": c, "words": read_words(f)} for c, files in sorted(extra.items()) for f in files]
         values["word_lists"] = [*(values.get("word_lists") or ()), *lists]
         overrides = values.get("rule_overrides") or {}

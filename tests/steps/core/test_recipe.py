@@ -140,6 +140,17 @@ def test_numbers_that_no_fingerprint_can_hold_are_refused_by_field_all_at_once()
             ["language_model_zh.language=en"],
             ["language_model_zh.language: is 'zh' by its place"],
         ),
+        (
+            "demo_factory",
+            ["filter.extra_word_lists={ads: null}"],
+            ["extra_word_lists: 'ads' has no list of files"],
+        ),
+        (
+            "demo_factory",
+            ["filter.extra_word_lists={ads: x}"],
+            ["extra_word_lists: 'ads' has no list of files"],
+        ),
+        ("demo_factory", ["filter.extra_word_lists={1: []}"], ["extra_word_lists: 1 has no list of files"]),
         ("demo_factory", ["evaluate.look=2"], ["gate.look: 1, but evaluate.look is 2; set both alike"]),
         ("demo_factory", ["gate.policy={limit: 0.02}"], ["gate.policy: differs from evaluate.policy"]),
         (
