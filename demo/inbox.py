@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from plugins.inbox import MARKER, s3_client
 
@@ -106,17 +105,18 @@ def _download(place: str, folder: Path) -> None:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    parts = urlsplit(place)
-    prefix = parts.path.lstrip("/")
+    bucket, _, prefix = place.removeprefix("s3://").partition(
+        "/"
+    )  # no urlsplit: "#" and "?" are parts of keys
     client: Any = boto3.client("s3")
     try:
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=parts.netloc, Prefix=prefix):
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", []):
                 relative = item["Key"][len(prefix) :].lstrip("/") or item["Key"].rsplit("/", 1)[-1]
                 target = (folder / relative).resolve()
                 if not target.is_relative_to(folder.resolve()) or item["Key"].endswith("/"):
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                client.download_file(parts.netloc, item["Key"], str(target))
+                client.download_file(bucket, item["Key"], str(target))
     except (ClientError, BotoCoreError) as error:
         raise NoData(f"{place}: {error}") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 MARKER = "_SUCCESS"
 
@@ -16,22 +15,21 @@ def new_dumps(inbox: str, environment: dict[str, str], known: Set[str]) -> list[
     ``inbox``: ``s3://bucket/prefix`` or ``file:///directory``. Lists folders and asks for the marker of each unknown
     one: never for the objects of a dump, of which there may be 90,000, and nothing twice about one that is known.
     """
-    parts = urlsplit(inbox)
-    if parts.scheme == "file":
-        return sorted({path.parent.name for path in Path(parts.path).glob(f"*/{MARKER}")} - known)
-    if parts.scheme != "s3":
+    scheme, _, place = inbox.partition("://")  # no urlsplit: "#" and "?" are parts of paths and keys
+    if scheme == "file":
+        return sorted({path.parent.name for path in Path(place).glob(f"*/{MARKER}")} - known)
+    if scheme != "s3":
         raise ValueError(f"TOKENMILL_INBOX {inbox!r} is neither s3://bucket/prefix nor file:///directory")
     client = s3_client(environment)
-    prefix = f"{parts.path.strip('/')}/".lstrip("/")
-    pages = client.get_paginator("list_objects_v2").paginate(
-        Bucket=parts.netloc, Prefix=prefix, Delimiter="/"
-    )
+    bucket, _, folder = place.partition("/")
+    prefix = f"{folder.strip('/')}/".lstrip("/")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
     names = {folder: folder[len(prefix) :].rstrip("/") for folder in folders}
     return sorted(
         name
         for folder, name in names.items()
-        if name not in known and _exists(client, parts.netloc, f"{folder}{MARKER}")
+        if name not in known and _exists(client, bucket, f"{folder}{MARKER}")
     )
 
 

@@ -37,6 +37,13 @@ def test_a_known_dump_costs_no_request(s3_root: str, s3_server: str, monkeypatch
     assert asked == ["c"]
 
 
+def test_an_inbox_may_have_any_characters_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "inbox #1?" / "a"
+    folder.mkdir(parents=True)
+    (folder / "_SUCCESS").touch()
+    assert inbox.new_dumps(f"file://{folder.parent}", {}, set()) == ["a"]
+
+
 def test_the_trigger_names_each_dump_once(tmp_path: Path) -> None:
     def deliver(name: str) -> None:
         (tmp_path / name).mkdir()
