@@ -92,9 +92,8 @@ def extend(model: bytes, characters: list[str]) -> bytes:
         ]
         if found != wanted
     ]
-    if (
-        differs
-    ):  # `fast_tokenizer` would give other tokens than it, which export would find after all training
+    if differs:
+        # `fast_tokenizer` would give other tokens, which export would find only after all training
         raise ConfigError(
             f"the base's tokenizer.model changes text in another way than LLaMA's ({', '.join(differs)}); where the "
             "folder has tokenizer.json, take tokenizer.model away"

@@ -111,11 +111,8 @@ def read_export(content: Any, sample: Artifact, guideline: str) -> Iterator[Labe
                 for annotation in task.get("annotations") or []
                 if not annotation.get("was_cancelled")
             ]
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-        ) as error:  # a list or a text where Label Studio has a mapping
+        except (AttributeError, KeyError, TypeError) as error:
+            # a list or a text where Label Studio has a mapping
             raise DataError(
                 f"task {number} of the export is damaged: an annotation is not as Label Studio writes it "
                 f"({type(error).__name__}: {error}); export the project again"
