@@ -17,6 +17,8 @@ from steps.ingest.digests import dechunked
 # what texts in any encoding without zero bytes seldom have: ISO-2022-JP has escapes, 0x1B
 _CONTROLS = bytes(byte for byte in range(1, 32) if byte not in b"\t\n\f\r\x1b") + b"\x7f"
 _SAMPLE = 4096
+_CHUNK = 4096  # packed bytes at once: what is behind a member's end is copied
+MAX_CODINGS = 5  # one within the other, as in curl: each costs up to ``limit`` bytes
 MAX_CONTROLS = 0.04  # share of a text (own choice); compressed data have 0.1
 
 
@@ -29,6 +31,8 @@ def decode_body(body: bytes, transfer: str | None, content: str | None, limit: i
         body = body if whole is None else whole
     codings = [name.strip().lower() for name in (content or "").split(",")]
     undo = [_CODINGS[name] for name in reversed(codings) if name in _CODINGS]
+    if len(undo) > MAX_CODINGS:
+        return None
     decoded = body
     try:
         for function in undo:
@@ -45,14 +49,17 @@ def _is_binary(body: bytes) -> bool:
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    parts: list[bytes] = []
-    missing = limit
-    while missing > 0 and (data.startswith(GZIP) or not parts):
+    """Every member that stands one behind the other, in time by the length of ``data`` however many are empty."""
+    out = bytearray()
+    at = 0
+    while at < len(data) and len(out) < limit and (at == 0 or data.startswith(GZIP, at)):
         member = zlib.decompressobj(31)
-        parts.append(member.decompress(data, missing))
-        missing -= len(parts[-1])
-        data = member.unused_data
-    return b"".join(parts)
+        while not member.eof and at < len(data) and len(out) < limit:
+            chunk = data[at : at + _CHUNK]
+            out += member.decompress(chunk, limit - len(out))
+            at += len(chunk)
+        at -= len(member.unused_data)
+    return bytes(out)
 
 
 def _inflate(data: bytes, limit: int) -> bytes:

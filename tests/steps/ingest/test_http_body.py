@@ -76,3 +76,22 @@ def test_what_cannot_be_decoded_is_no_text(tmp_path: Path, coding: str) -> None:
 def test_a_body_that_grows_beyond_the_limit_is_not_held(tmp_path: Path, coding: str, pack: object) -> None:
     assert callable(pack)
     assert read(tmp_path, pack(bytes(5_000_000)), 1 << 20, Content_Encoding=coding).broken == "oversized_body"
+
+
+@pytest.mark.timeout(60)
+def test_time_grows_with_the_length_however_many_members_are_empty(tmp_path: Path) -> None:
+    empty = gzip.compress(b"") * 600_000
+    body = empty + gzip.compress(BODY) + b"<!-- served -->"
+    found = read(tmp_path, body, 1 << 24, Content_Encoding="x-gzip")
+    assert found.payload == BODY
+
+
+@pytest.mark.parametrize(("number", "broken"), [(5, None), (6, "broken_http")])
+def test_encodings_within_each_other_are_undone_up_to_a_bound(
+    tmp_path: Path, number: int, broken: str | None
+) -> None:
+    body = BODY
+    for _ in range(number):
+        body = gzip.compress(body)
+    found = read(tmp_path, body, Content_Encoding=", ".join(["x-gzip"] * number))
+    assert found.broken == broken and found.payload == (None if broken else BODY)
